@@ -65,8 +65,7 @@ type Bottle struct {
 	// Dirs are created empty there, writable by the sidecar that mounts them.
 	Dirs []Dir
 	// Slice is the cgroup parent of the agent, with the agent's limits.
-	Slice  Slice
-	launch launch
+	Slice Slice
 }
 
 // Network is a bridge without DNS and without IPv6; Podman chooses its subnet.
