@@ -11,7 +11,7 @@ import (
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
-// Service names the members of a pod. They are also the names of the per-service directories.
+// Service names a member of the pod. It is also the name of its directory.
 type Service string
 
 // The services. Egress, Pipelock and Agent are in every bottle.
@@ -25,11 +25,12 @@ const (
 
 // Labels that podbottle puts on every object, to find them again.
 const (
-	LabelSlug     = "io.podbottle.slug"
-	LabelService  = "io.podbottle.service"
-	LabelAgent    = "io.podbottle.agent"
-	LabelBottle   = "io.podbottle.bottle"
-	LabelFirewall = "io.podbottle.firewall" // engine and version
+	LabelSlug      = "io.podbottle.slug"
+	LabelService   = "io.podbottle.service"
+	LabelAgent     = "io.podbottle.agent"
+	LabelBottle    = "io.podbottle.bottle"
+	LabelFirewall  = "io.podbottle.firewall"   // pipelock | builtin
+	LabelImageKind = "io.podbottle.image.kind" // sidecar | git-gate | agent | rebuilt | cwd
 )
 
 // Paths in the sidecars.
@@ -38,34 +39,45 @@ const (
 	SecretsDir = "/run/podbottle/secrets" // read-only
 	RunDir     = "/run/podbottle/run"     // writable: ready markers
 	StateDir   = "/var/lib/podbottle"     // writable: audit, mirrors, queue
+	SidecarBin = "/podbottle-sidecar"
 )
 
 // Paths in the agent.
 const (
-	SidecarMount = "/.podbottle"        // the sidecar image, read-only; holds podbottle-sidecar
-	HandoverDir  = "/run/podbottle"     // read-only: env, home/, ca-bundle.crt
-	ReadyFile    = "ready"              // in RunDir: the service answers
-	AgentReady   = "agent-ready"        // in egress's RunDir: the agent reached egress
-	AgentUser    = "1000:1000"          // node
-	SidecarUser  = "65532:65532"        // nonroot
-	SidecarBin   = "/podbottle-sidecar" // in the sidecar image
+	SidecarMount = "/.podbottle"    // the sidecar image, read-only
+	HandoverDir  = "/run/podbottle" // read-only: env, home/
 	CABundle     = "/run/podbottle/ca-bundle.crt"
+)
+
+// Markers that the egress sidecar creates in its RunDir.
+const (
+	ReadyFile  = "ready"       // the service answers
+	AgentReady = "agent-ready" // the agent's handover reached egress
+)
+
+// Users of the containers, as uid:gid.
+const (
+	AgentUser   = "1000:1000"
+	SidecarUser = "65532:65532"
 )
 
 // Bottle is one pod with its networks, files and containers.
 type Bottle struct {
-	Slug     string
-	Labels   map[string]string // on every object
-	PodName  string            // bot-bottle-<slug>-pod
-	Internal Network           // the agent's only network
-	Uplink   Network           // for the pod's infra container only
-	Volumes  []Volume
+	Slug      string
+	Labels    map[string]string // on every object
+	PodName   string            // bot-bottle-<slug>-pod
+	InfraName string            // bot-bottle-<slug>-infra
+	Internal  Network           // the agent's only network
+	Uplink    Network           // of the pod's infra container only
+	Volumes   []string          // named volumes; Podman fills them from the image on first use
 	// Files are written below the bottle's runtime directory before the containers are created.
 	Files []File
-	// Dirs are created empty there, writable by the sidecar that mounts them.
-	Dirs []Dir
-	// Slice is the cgroup parent of the agent, with the agent's limits.
+	// Dirs are directories that a sidecar writes to: relative to the runtime directory, or absolute.
+	Dirs  []string
 	Slice Slice
+
+	plan    planView
+	options Options
 }
 
 // Network is a bridge without DNS and without IPv6; Podman chooses its subnet.
@@ -73,48 +85,37 @@ type Network struct {
 	Name          string
 	InterfaceName string // in the container: int0, up0
 	Internal      bool
-	Options       map[string]string // isolate=strict on the uplink
+	Options       map[string]string
 }
-
-// Volume is a named volume; Podman fills it from the image on first use.
-type Volume struct{ Name string }
 
 // File is a file below the bottle's runtime directory, which is 0700 on tmpfs.
 type File struct {
-	Service Service
-	Path    string // relative to the service's directory, such as secrets/ca.key
+	Path    string // <service>/<config|secrets|handover>/<name>
 	Mode    fs.FileMode
 	Content secret.Value
-	// Secret is false for configuration, which may be shown and kept on disk.
-	Secret bool
 }
 
-// Dir is an empty directory below the bottle's runtime directory.
-type Dir struct {
-	Service Service
-	Path    string
-}
-
-// Slice holds limits that the kernel enforces on the agent through its cgroup
-// parent, since runsc runs without cgroups of its own. Zero values set no limit.
+// Slice holds the limits that the kernel enforces on the agent through its
+// cgroup parent, since runsc runs without cgroups of its own. Zero is no limit.
 type Slice struct {
-	Name      string // podbottle-<slug>.slice with the dashes that systemd would read as nesting replaced
+	Name      string // a direct child of podbottle.slice
 	MemoryMax int64  // bytes; swap is off
 	TasksMax  int64
-	CPUQuota  time.Duration // per second of wall time
+	CPUQuota  time.Duration // CPU time a second of wall time
 }
 
-// Addresses are known once the internal network exists.
+// Addresses of the pod and the agent; known once the internal network exists.
 type Addresses struct {
 	Pod   netip.Addr // the second address of the subnet
 	Agent netip.Addr // the third
 }
 
-// Container is one member of the pod.
+// Container is one member of the pod. All capabilities are dropped and
+// no-new-privileges is set on every container, so neither is a field.
 type Container struct {
 	Service    Service
 	Name       string
-	Hostname   string
+	Hostname   string // only with OwnNetwork
 	Image      string
 	Entrypoint []string
 	Command    []string
@@ -129,18 +130,19 @@ type Container struct {
 	// network with Address; otherwise it shares the pod's.
 	OwnNetwork bool
 	Address    netip.Addr
-	Hosts      []Host       // /etc/hosts entries
-	DNS        []netip.Addr // only with OwnNetwork
+	Hosts      []Host
+	DNS        []netip.Addr
 	Runsc      bool
 	Init       bool // catatonit as PID 1
 	Terminal   bool
 	Stdin      bool
 	PidsLimit  int64
-	Memory     int64 // bytes; 0 for none
+	Memory     int64  // bytes; 0 for none
+	Slice      string // cgroup parent; empty for Podman's own
 	StopTime   time.Duration
-	// ReadyFile is the host path, below the runtime directory, that appears when the
-	// service answers; empty when there is nothing to wait for.
-	ReadyFile string
+	// Ready is the marker, relative to the runtime directory, that appears when the
+	// container does its work; empty when there is nothing to wait for.
+	Ready string
 }
 
 // Host is one entry of /etc/hosts.
