@@ -3,7 +3,10 @@
 // proxy itself is in the package egress/proxy.
 package egress
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Port is where the egress proxy listens on the pod's internal address.
 const Port = 9099
@@ -60,6 +63,11 @@ type Match struct {
 	Paths   []PathMatch   `yaml:"paths,omitempty" json:"paths,omitempty"`     // OR-ed
 	Methods []string      `yaml:"methods,omitempty" json:"methods,omitempty"` // upper-case, OR-ed
 	Headers []HeaderMatch `yaml:"headers,omitempty" json:"headers,omitempty"` // AND-ed
+	// ExpiresAt ends an alternative that an operator granted for a time; zero never
+	// ends. The proxy itself refuses after it, so nothing on the host has to run. An
+	// expired alternative still counts as present: a route whose every match has
+	// expired lets nothing through.
+	ExpiresAt time.Time `yaml:"expires_at,omitempty" json:"expires_at,omitzero"`
 }
 
 // PathMatch compares the decoded, dot-segment-free path.

@@ -1,0 +1,102 @@
+package visible
+
+import (
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func TestString(t *testing.T) {
+	for _, test := range []struct{ name, in, want string }{
+		{"plain", "GET /v1/models, please", "GET /v1/models, please"},
+		{"other scripts stay", "пожалуйста, 请 ありがとう ½ é", "пожалуйста, 请 ありがとう ½ é"},
+		{"colour", "\x1b[31mred\x1b[0m", "<ESC>[31mred<ESC>[0m"},
+		{"hyperlink", "\x1b]8;;https://a\x07b", "<ESC>]8;;https://a<U+0007>b"},
+		{"C1 CSI", "\u009b2J", "<U+009B>2J"},
+		{"raw C1 byte", "\x9b2J", "<9B>2J"},
+		{"line breaks", "a\nb\r\nc\td", "a<LF>b<CR><LF>c<TAB>d"},
+		{"line separator", "a\u2028b", "a<U+2028>b"},
+		{"bidi override", "user\u202Egnp.exe", "user<U+202E>gnp.exe"},
+		{"bidi isolate", "\u2066x\u2069", "<U+2066>x<U+2069>"},
+		{"zero width", "git\u200bhub\u200d\ufeff", "git<U+200B>hub<U+200D><U+FEFF>"},
+		{"soft hyphen", "git\u00adhub", "git<U+00AD>hub"},
+		{"spaces", "a\u00a0b\u2003c\u3000d", "a<U+00A0>b<U+2003>c<U+3000>d"},
+		{"blank letters", "\u3164\u115f\uffa0\u2800", "<U+3164><U+115F><U+FFA0><U+2800>"},
+		{"tags", "a\U000E0041", "a<U+E0041>"},
+		{"private use", "\ue000", "<U+E000>"},
+		{"variation selector", "✔\ufe0f", "✔<U+FE0F>"},
+		{"marks", "Z\u0300\u0301\u0302\u0303", "Z\u0300\u0301<U+0302><U+0303>"},
+		{"delete", "a\x7f", "a<U+007F>"},
+		{"NUL", "a\x00", "a<U+0000>"},
+	} {
+		if got := String(test.in); got != test.want {
+			t.Errorf("%s: String(%q) = %q, want %q", test.name, test.in, got, test.want)
+		}
+		if got := Clean(test.in); got != (test.in == test.want) {
+			t.Errorf("%s: Clean(%q) = %v", test.name, test.in, got)
+		}
+	}
+}
+
+func TestLines(t *testing.T) {
+	got := strings.Join(Lines("FROM x\r\n\tRUN a\rb\n"), "|")
+	if want := "FROM x|    RUN a<CR>b"; got != want {
+		t.Errorf("Lines = %q, want %q", got, want)
+	}
+}
+
+func TestHost(t *testing.T) {
+	for _, test := range []struct {
+		host     string
+		familiar []string
+		shown    string
+		warning  string // part of one warning; empty for none at all
+	}{
+		{host: "api.github.com", shown: "api.github.com"},
+		{host: "example.org", familiar: []string{"api.example.org"}, shown: "example.org"},
+		{host: "gist.github.com", shown: "gist.github.com"},
+		{host: "gіthub.com", shown: "xn--gthub-n2e.com", warning: "mixes the scripts Cyrillic and Latin"},
+		{host: "gіthub.com", shown: "xn--gthub-n2e.com", warning: "looks like github.com"},
+		{host: "аррӏе.com", familiar: []string{"apple.com"}, shown: "xn--80ak6aa92e.com", warning: "looks like apple.com"},
+		{host: "bücher.example", shown: "xn--bcher-kva.example", warning: "internationalised name"},
+		{host: "g1thub.com", shown: "g1thub.com", warning: "looks like github.com"},
+		{host: "api.openal.com", shown: "api.openal.com", warning: "looks like api.openai.com"},
+		{host: "api.openaj.com", shown: "api.openaj.com", warning: "differs by one letter from openai.com"},
+		{host: "npmjs.org.evil.example", shown: "npmjs.org.evil.example", familiar: []string{"npmjs.org"}, warning: "it belongs to evil.example"},
+		{host: "api.github.com.evil.org", shown: "api.github.com.evil.org", warning: "it belongs to evil.org"},
+		{host: "gihtub.com", shown: "gihtub.com", warning: "differs by one letter from github.com"},
+		{host: "GitHub.com.", shown: "github.com"},
+	} {
+		shown, warnings := Host(test.host, test.familiar)
+		all := strings.Join(warnings, "; ")
+		if shown != test.shown {
+			t.Errorf("Host(%q) shows %q, want %q", test.host, shown, test.shown)
+		}
+		if test.warning == "" && all != "" || !strings.Contains(all, test.warning) {
+			t.Errorf("Host(%q) warns %q, want %q", test.host, all, test.warning)
+		}
+		if !Clean(all) {
+			t.Errorf("Host(%q): warnings %q are not clean", test.host, all)
+		}
+	}
+}
+
+func FuzzString(f *testing.F) {
+	f.Add("plain")
+	f.Add("\x1b]52;c;aGk=\x07\u202e\xff")
+	f.Fuzz(func(t *testing.T, s string) {
+		out := String(s)
+		if !utf8.ValidString(out) {
+			t.Fatalf("String(%q) is not UTF-8: %q", s, out)
+		}
+		for _, r := range out {
+			if r < ' ' || r >= 0x7f && r < 0xa0 || unicode.Is(unicode.Bidi_Control, r) || !unicode.IsGraphic(r) {
+				t.Fatalf("String(%q) lets %U through", s, r)
+			}
+		}
+		if again := String(out); again != out {
+			t.Fatalf("String is not stable: %q then %q", out, again)
+		}
+	})
+}
