@@ -29,6 +29,8 @@ type Upstream struct {
 	Host string `json:"host"`
 	Port int    `json:"port"` // 22 when the URL has none
 	Path string `json:"path"` // with its leading slash
+	// Alias is another host under which the agent may write the URL; empty for none.
+	Alias string `json:"alias,omitempty"`
 	// IdentityFile is an absolute host path, or empty with SSHAgent.
 	IdentityFile string `json:"identity_file,omitempty"`
 	// SSHAgent uses the host's SSH_AUTH_SOCK instead of a copied key.

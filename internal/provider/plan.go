@@ -15,7 +15,9 @@ type Plan struct {
 	Template   string `json:"template"` // claude | codex | command
 	Image      string `json:"image"`
 	Dockerfile string `json:"dockerfile,omitempty"`
-	GuestHome  string `json:"guest_home"`
+	// Command is the program and the arguments it always gets.
+	Command   []string `json:"command"`
+	GuestHome string   `json:"guest_home"`
 	// GuestEnv are variables for the agent that hold no secret.
 	GuestEnv map[string]string `json:"guest_env"`
 	// HiddenEnv are names in GuestEnv or the forwarded variables that the preflight leaves out.
@@ -33,6 +35,10 @@ type File struct {
 	Path    string      `json:"path"` // absolute, in the container
 	Mode    fs.FileMode `json:"mode"` // permission bits
 	Content []byte      `json:"-"`    // no secret: the agent can read it
+	// StateName is the file's name in the bottle's state directory.
+	StateName string `json:"state_name"`
+	// KeepExisting leaves a file alone that the agent's home already has, as after a resume.
+	KeepExisting bool `json:"keep_existing,omitempty"`
 }
 
 // Session says how the agent is started this time.

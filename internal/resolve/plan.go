@@ -28,6 +28,8 @@ type Spec struct {
 	// AgentFromCwd takes the repository's agent where home has one of the same name.
 	AgentFromCwd bool   `json:"agent_from_cwd,omitempty"`
 	Label        string `json:"label,omitempty"`
+	// Firewall is the engine that the user chose, for the metadata.
+	Firewall pipelock.Engine `json:"firewall,omitempty"`
 }
 
 // Plan is the frozen result: everything that is decided before Podman is asked
@@ -39,6 +41,14 @@ type Plan struct {
 	Slug     string `json:"slug"`
 	// BottleName is the effective bottle's name, for the preflight and for labels.
 	BottleName string `json:"bottle_name"`
+	// Bottles are all the bottles that went into it, parents first.
+	Bottles []string `json:"bottles"`
+	// Label is the effective label: of the spec, else the agent, else the bottle.
+	Label string `json:"label,omitempty"`
+	// AgentFile is where the agent's definition came from.
+	AgentFile string `json:"agent_file"`
+	// Warnings are sentences for the preflight.
+	Warnings []string `json:"warnings,omitempty"`
 
 	ContainerName       string `json:"container_name"`
 	ContainerNamePinned bool   `json:"container_name_pinned"`
@@ -66,5 +76,11 @@ type Plan struct {
 	Supervise      *supervise.Plan `json:"supervise"`
 	UseRunsc       bool            `json:"use_runsc"`
 	AgentProvision provider.Plan   `json:"agent_provision"`
-	Skills         []string        `json:"skills"`
+	Skills         []Skill         `json:"skills"`
+	// WorkDir is the directory in the container that the agent starts in.
+	WorkDir string `json:"work_dir"`
+	// Workspace is the copy of the working directory; nil without --cwd.
+	Workspace *Workspace `json:"workspace"`
+
+	preserved bool // the bottle had the preserve marker before
 }

@@ -1,0 +1,249 @@
+package resolve_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/podbottle/podbottle/internal/manifest"
+	"github.com/podbottle/podbottle/internal/resolve"
+	"github.com/podbottle/podbottle/internal/secret"
+)
+
+var update = flag.Bool("update", false, "write what resolution gives into testdata")
+
+// A case is a txtar archive: its files below home/ and cwd/ are laid out in a
+// scratch directory, "spec", "env", "exists" and "answers" are the rest of the
+// input, and "want" is what must come out. $WORK stands for the scratch directory.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newCase(t, archive)
+			got := c.run(t)
+			if *update {
+				c.update(t, file, archive, got)
+				return
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("-want +got (go test -update writes it):\n%s", diff)
+			}
+		})
+	}
+}
+
+type goldenCase struct {
+	work    string
+	spec    resolve.Spec
+	env     map[string]string
+	exists  map[string]bool   // "pod NAME", "container NAME"
+	answers map[string]string // nil without a terminal
+	runsc   bool
+	want    string
+	asked   []string
+}
+
+func newCase(t *testing.T, archive *txtar.Archive) *goldenCase {
+	t.Helper()
+	c := &goldenCase{work: t.TempDir(), env: map[string]string{}, exists: map[string]bool{}}
+	for _, dir := range []string{"home/.bot-bottle", "cwd"} {
+		if err := os.MkdirAll(filepath.Join(c.work, dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range archive.Files {
+		text := strings.ReplaceAll(string(f.Data), "$WORK", c.work)
+		switch f.Name {
+		case "spec":
+			if err := json.Unmarshal([]byte(text), &c.spec); err != nil {
+				t.Fatalf("spec: %v", err)
+			}
+		case "env":
+			for line := range strings.Lines(text) {
+				name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+				c.env[name] = value
+			}
+		case "exists":
+			for line := range strings.Lines(text) {
+				c.exists[strings.TrimSpace(line)] = true
+			}
+		case "answers":
+			c.answers = map[string]string{}
+			for line := range strings.Lines(text) {
+				name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+				c.answers[name] = value
+			}
+		case "runsc":
+			c.runsc = true
+		case "want":
+			c.want = string(f.Data)
+		case "links":
+			// read last: the targets may be files of the archive
+		default:
+			c.write(t, f.Name, text)
+		}
+	}
+	for _, f := range archive.Files {
+		if f.Name == "links" {
+			for line := range strings.Lines(strings.ReplaceAll(string(f.Data), "$WORK", c.work)) {
+				name, target, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+				if err := os.Symlink(target, filepath.Join(c.work, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if c.spec.UserCwd == "" {
+		c.spec.UserCwd = filepath.Join(c.work, "cwd")
+	}
+	return c
+}
+
+func (c *goldenCase) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(c.work, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *goldenCase) host() resolve.Host {
+	host := resolve.Host{
+		LookupEnv: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok },
+		Now:       func() time.Time { return time.Date(2026, 6, 2, 2, 24, 17, 0, time.UTC) },
+		Rand:      bytes.NewReader(bytes.Repeat([]byte{10, 11, 12, 1, 2}, 40)), // abc12
+		Root:      filepath.Join(c.work, "home", ".bot-bottle"),
+		HomeDir:   filepath.Join(c.work, "home"),
+		Exists: func(_ context.Context, kind, name string) (bool, error) {
+			if c.exists["unreachable"] {
+				return false, errors.New("podman does not answer")
+			}
+			return c.exists[kind+" "+name], nil
+		},
+		RunscAvailable: c.runsc,
+		Embedded:       fstest.MapFS{"images/claude/Containerfile": {Data: []byte("FROM claude-base\n")}},
+	}
+	if c.answers != nil {
+		host.Prompt = func(name, text string) (secret.Value, error) {
+			c.asked = append(c.asked, fmt.Sprintf("%s %q", name, text))
+			value, ok := c.answers[name]
+			if !ok {
+				return secret.Value{}, errors.New("interrupted")
+			}
+			return secret.New(value), nil
+		}
+	}
+	return host
+}
+
+// run gives everything that a user or a later step can see of the outcome.
+func (c *goldenCase) run(t *testing.T) string {
+	t.Helper()
+	var out strings.Builder
+	host := c.host()
+	ix, err := manifest.Open(host.Root, c.spec.UserCwd)
+	var plan *resolve.Plan
+	if err == nil {
+		plan, err = resolve.Resolve(t.Context(), host, ix, c.spec)
+	}
+	for _, question := range c.asked {
+		fmt.Fprintf(&out, "asked: %s\n", question)
+	}
+	if err != nil {
+		fmt.Fprintf(&out, "error: %v\n", err)
+	} else {
+		c.showPlan(t, &out, host, plan)
+	}
+	c.showState(t, &out, host.Root)
+	return strings.ReplaceAll(out.String(), c.work, "$WORK")
+}
+
+func (c *goldenCase) showPlan(t *testing.T, out *strings.Builder, host resolve.Host, plan *resolve.Plan) {
+	t.Helper()
+	data, err := json.MarshalIndent(plan, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(out, "plan: %s\n", data)
+	for _, name := range plan.ForwardedNames {
+		fmt.Fprintf(out, "forwarded: %s=%s\n", name, plan.ForwardedEnv[name].Reveal())
+	}
+	tokens, err := resolve.Tokens(plan, host.LookupEnv)
+	if err != nil {
+		fmt.Fprintf(out, "tokens: error: %v\n", err)
+	}
+	for i := range len(tokens) {
+		slot := fmt.Sprintf("EGRESS_TOKEN_%d", i)
+		fmt.Fprintf(out, "tokens: %s=%s\n", slot, tokens[slot].Reveal())
+	}
+}
+
+// showState lists the state tree with modes and prints its files.
+func (c *goldenCase) showState(t *testing.T, out *strings.Builder, root string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(rel, "state/") && !strings.HasPrefix(rel, "queue/") {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%v %s\n", info.Mode(), rel)
+		if d.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		for line := range strings.Lines(string(data)) {
+			fmt.Fprintf(out, "  | %s\n", strings.TrimSuffix(line, "\n"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (c *goldenCase) update(t *testing.T, file string, archive *txtar.Archive, got string) {
+	t.Helper()
+	files := archive.Files[:0]
+	for _, f := range archive.Files {
+		if f.Name != "want" {
+			files = append(files, f)
+		}
+	}
+	archive.Files = append(files, txtar.File{Name: "want", Data: []byte(got)})
+	if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,51 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/podbottle/podbottle/internal/provider"
+	"github.com/podbottle/podbottle/internal/state"
+)
+
+// images are the names that the image cascade decides.
+type images struct {
+	image      string
+	derived    string
+	runtime    string
+	dockerfile string
+}
+
+// chooseImages is the seed's cascade: the bottle's own recipe from an approved
+// capability change, the manifest's, the provider's, or the provider's image as
+// it is. BOT_BOTTLE_IMAGE changes the name but not the recipe.
+func chooseImages(host Host, spec Spec, slug string, config provider.Config, runtime provider.Runtime) (images, error) {
+	tree, err := state.Of(host.Root, slug)
+	if err != nil {
+		return images{}, err
+	}
+	var out images
+	_, err = os.Stat(tree.Dockerfile())
+	switch {
+	case err == nil:
+		out.image, out.dockerfile = "bot-bottle-rebuilt-"+slug, tree.Dockerfile()
+	case !errors.Is(err, os.ErrNotExist):
+		return images{}, fmt.Errorf("recipe of bottle %s: %w", slug, err)
+	case config.Dockerfile != "":
+		out.image = fmt.Sprintf("bot-bottle-%s:%s", config.Template, slug)
+		out.dockerfile = host.expand(config.Dockerfile, spec.UserCwd)
+	default:
+		out.image, out.dockerfile = runtime.Image, runtime.Dockerfile
+	}
+	out.image = host.env("BOT_BOTTLE_IMAGE", out.image)
+	out.runtime = out.image
+	if spec.CopyCwd {
+		out.derived = host.env("BOT_BOTTLE_DERIVED_IMAGE", "bot-bottle-cwd:"+slug)
+		out.runtime = out.derived
+	}
+	if out.image == "" || out.runtime == "" {
+		return images{}, errors.New("BOT_BOTTLE_IMAGE and BOT_BOTTLE_DERIVED_IMAGE must not be empty; unset them or name an image")
+	}
+	return out, nil
+}
