@@ -85,8 +85,8 @@ func claudeFiles(in Input, p *Plan) error {
 		return fmt.Errorf("settings of claude: %w", err)
 	}
 	p.Files = append(p.Files,
-		File{Path: path.Join(in.GuestHome, ".claude.json"), Mode: 0o600, Content: append(marker, '\n'), StateName: "claude.json", KeepExisting: true},
-		File{Path: path.Join(in.GuestHome, ".claude", "settings.json"), Mode: 0o600, Content: append(settings, '\n'), StateName: "claude-settings.json", KeepExisting: true},
+		File{Path: path.Join(in.GuestHome, ".claude.json"), Mode: 0o600, Content: append(marker, '\n'), StateName: "claude.json", Once: true},
+		File{Path: path.Join(in.GuestHome, ".claude", "settings.json"), Mode: 0o600, Content: append(settings, '\n'), StateName: "claude-settings.json", Once: true},
 	)
 	return nil
 }

@@ -40,7 +40,7 @@ func codex() definition {
 			// Codex brings its own TLS library, which reads neither the system's certificates nor Node's variable.
 			p.GuestEnv["CODEX_CA_CERTIFICATE"] = CABundle
 			p.Files = append(p.Files, File{
-				Path: path.Join(in.GuestHome, ".codex", "config.toml"), Mode: 0o600, StateName: "codex-config.toml", KeepExisting: true,
+				Path: path.Join(in.GuestHome, ".codex", "config.toml"), Mode: 0o600, StateName: "codex-config.toml", Once: true,
 				Content: fmt.Appendf(nil, "[projects.%q]\ntrust_level = \"trusted\"\n", in.WorkDir),
 			})
 			if !in.Config.ForwardHostCredentials {

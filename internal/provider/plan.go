@@ -37,8 +37,8 @@ type File struct {
 	Content []byte      `json:"-"`    // no secret: the agent can read it
 	// StateName is the file's name in the bottle's state directory.
 	StateName string `json:"state_name"`
-	// KeepExisting leaves a file alone that the agent's home already has, as after a resume.
-	KeepExisting bool `json:"keep_existing,omitempty"`
+	// Once leaves a file alone that the agent's home already has, as after a resume.
+	Once bool `json:"once,omitempty"`
 }
 
 // Session says how the agent is started this time.

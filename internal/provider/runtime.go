@@ -147,3 +147,23 @@ func Argv(plan Plan, s Session) ([]string, error) {
 func onlyFor(key, templates string) error {
 	return fmt.Errorf("agent_provider.%s is only for the template %s; remove it", key, templates)
 }
+
+// EmbeddedImages are the templates whose image is built from a recipe of podbottle's own.
+func EmbeddedImages() []string {
+	var names []string
+	for _, d := range definitions() {
+		if d.runtime.Dockerfile != "" {
+			names = append(names, d.runtime.Template)
+		}
+	}
+	return names
+}
+
+// Image is the name of a template's image; empty when it has none of its own.
+func Image(template string) string {
+	d, err := find(template)
+	if err != nil {
+		return ""
+	}
+	return d.runtime.Image
+}

@@ -1,9 +1,6 @@
 package resolve
 
-import (
-	"context"
-	"fmt"
-)
+import "fmt"
 
 // MaxContainerSuffix is the last number that is tried for a container's name.
 const MaxContainerSuffix = 99
@@ -21,9 +18,9 @@ func ContainerNames(base string) []string {
 }
 
 // chooseContainer picks the agent's container name: the pinned one, or the first that is free.
-func chooseContainer(ctx context.Context, host Host, slug string) (name string, pinned bool, err error) {
+func chooseContainer(host Host, slug string) (name string, pinned bool, err error) {
 	if name = host.env("BOT_BOTTLE_CONTAINER", ""); name != "" {
-		taken, err := host.Exists(ctx, KindContainer, name)
+		taken, err := host.Exists(KindContainer, name)
 		if err != nil {
 			return "", false, err
 		}
@@ -35,7 +32,7 @@ func chooseContainer(ctx context.Context, host Host, slug string) (name string, 
 	}
 	base := "bot-bottle-" + slug
 	for _, candidate := range ContainerNames(base) {
-		taken, err := host.Exists(ctx, KindContainer, candidate)
+		taken, err := host.Exists(KindContainer, candidate)
 		if err != nil {
 			return "", false, err
 		}
@@ -48,9 +45,9 @@ func chooseContainer(ctx context.Context, host Host, slug string) (name string, 
 
 // refuseOrphan fails when the pod of the slug is still there: creating it again
 // would fail much later and without a hint.
-func refuseOrphan(ctx context.Context, host Host, slug string) error {
+func refuseOrphan(host Host, slug string) error {
 	pod := "bot-bottle-" + slug + "-pod"
-	taken, err := host.Exists(ctx, KindPod, pod)
+	taken, err := host.Exists(KindPod, pod)
 	if err != nil {
 		return err
 	}

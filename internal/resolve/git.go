@@ -19,7 +19,7 @@ func liftRemotes(host Host, remotes []manifest.Remote) []gitgate.Upstream {
 			Refs: r.Refs, AllowForce: r.AllowForce, AllowDelete: r.AllowDelete, LFS: r.LFS,
 		}
 		if r.IdentityFile != "" {
-			u.IdentityFile = host.expand(r.IdentityFile, host.HomeDir)
+			u.IdentityFile = host.expand(r.IdentityFile, host.Home)
 		}
 		upstreams = append(upstreams, u)
 	}

@@ -2,7 +2,6 @@ package resolve_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -136,8 +135,8 @@ func (c *goldenCase) host() resolve.Host {
 		Now:       func() time.Time { return time.Date(2026, 6, 2, 2, 24, 17, 0, time.UTC) },
 		Rand:      bytes.NewReader(bytes.Repeat([]byte{10, 11, 12, 1, 2}, 40)), // abc12
 		Root:      filepath.Join(c.work, "home", ".bot-bottle"),
-		HomeDir:   filepath.Join(c.work, "home"),
-		Exists: func(_ context.Context, kind, name string) (bool, error) {
+		Home:      filepath.Join(c.work, "home"),
+		Exists: func(kind, name string) (bool, error) {
 			if c.exists["unreachable"] {
 				return false, errors.New("podman does not answer")
 			}

@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"context"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -25,12 +24,12 @@ type Host struct {
 	// Rand gives the random part of a slug; crypto/rand.Reader outside of tests.
 	Rand io.Reader
 	// Root is the state tree, see state.Root.
-	Root    string
-	HomeDir string
+	Root string
+	Home string // the user's home directory
 	// StageDir is a scratch directory that the caller removes; may be empty.
 	StageDir string
 	// Exists asks Podman for a container or a pod of this name.
-	Exists func(ctx context.Context, kind, name string) (bool, error)
+	Exists func(kind, name string) (bool, error)
 	// RunscAvailable says whether the agent can run under gVisor.
 	RunscAvailable bool
 	// Prompt asks the user for the value of a variable without echo; text may be
@@ -54,7 +53,7 @@ func (h Host) env(name, fallback string) string {
 // expand gives a path of a manifest: ~ is the home directory, a relative path starts at base.
 func (h Host) expand(path, base string) string {
 	if rest, ok := strings.CutPrefix(path, "~"); ok && (rest == "" || rest[0] == '/') {
-		return filepath.Join(h.HomeDir, rest)
+		return filepath.Join(h.Home, rest)
 	}
 	if !filepath.IsAbs(path) {
 		return filepath.Join(base, path)

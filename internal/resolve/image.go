@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/podbottle/podbottle/internal/provider"
 	"github.com/podbottle/podbottle/internal/state"
@@ -15,6 +17,8 @@ type images struct {
 	derived    string
 	runtime    string
 	dockerfile string
+	context    string // directory that dockerfile may copy from
+	root       string // directory that links must not leave
 }
 
 // chooseImages is the seed's cascade: the bottle's own recipe from an approved
@@ -35,6 +39,10 @@ func chooseImages(host Host, spec Spec, slug string, config provider.Config, run
 	case config.Dockerfile != "":
 		out.image = fmt.Sprintf("bot-bottle-%s:%s", config.Template, slug)
 		out.dockerfile = host.expand(config.Dockerfile, spec.UserCwd)
+		out.context = filepath.Dir(out.dockerfile)
+		if filepath.IsLocal(config.Dockerfile) && !strings.HasPrefix(config.Dockerfile, "~") {
+			out.root = spec.UserCwd
+		}
 	default:
 		out.image, out.dockerfile = runtime.Image, runtime.Dockerfile
 	}
@@ -44,8 +52,11 @@ func chooseImages(host Host, spec Spec, slug string, config provider.Config, run
 		out.derived = host.env("BOT_BOTTLE_DERIVED_IMAGE", "bot-bottle-cwd:"+slug)
 		out.runtime = out.derived
 	}
-	if out.image == "" || out.runtime == "" {
-		return images{}, errors.New("BOT_BOTTLE_IMAGE and BOT_BOTTLE_DERIVED_IMAGE must not be empty; unset them or name an image")
+	for _, name := range []string{out.image, out.runtime} {
+		// The name stands in a Containerfile's FROM.
+		if name == "" || strings.ContainsAny(name, " \t\r\n") || name[0] == '-' {
+			return images{}, fmt.Errorf("%q cannot be the name of an image; set or unset BOT_BOTTLE_IMAGE or BOT_BOTTLE_DERIVED_IMAGE", name)
+		}
 	}
 	return out, nil
 }

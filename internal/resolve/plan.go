@@ -59,6 +59,12 @@ type Plan struct {
 	// a provider's own; empty when Image is only ever pulled.
 	DockerfilePath string `json:"dockerfile_path"`
 
+	// BuildContext is the host directory that the recipe may copy from; empty for none.
+	BuildContext string `json:"build_context,omitempty"`
+	// BuildRoot is the directory that no link in BuildContext or DockerfilePath may
+	// leave; empty when the user named them by an absolute path.
+	BuildRoot string `json:"build_root,omitempty"`
+
 	// EnvFile holds the literals, NAME=VALUE a line, mode 0600.
 	EnvFile string `json:"env_file"`
 	// Literals are the same variables as EnvFile's.
@@ -69,6 +75,8 @@ type Plan struct {
 	ForwardedNames []string `json:"forwarded_env"`
 	// PromptFile is the system prompt, mode 0600; may be empty.
 	PromptFile string `json:"prompt_file"`
+	// Prompt is the same text.
+	Prompt string `json:"prompt"`
 
 	Pipelock       pipelock.Plan   `json:"pipelock"`
 	GitGate        gitgate.Plan    `json:"git_gate"`
@@ -76,7 +84,9 @@ type Plan struct {
 	Supervise      *supervise.Plan `json:"supervise"`
 	UseRunsc       bool            `json:"use_runsc"`
 	AgentProvision provider.Plan   `json:"agent_provision"`
-	Skills         []Skill         `json:"skills"`
+	// Skills are directories of SkillsDir that are copied into the agent's home.
+	Skills    []string `json:"skills"`
+	SkillsDir string   `json:"skills_dir"`
 	// WorkDir is the directory in the container that the agent starts in.
 	WorkDir string `json:"work_dir"`
 	// Workspace is the copy of the working directory; nil without --cwd.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/gitgate"
@@ -25,9 +22,6 @@ import (
 // Backend is what the metadata calls this implementation.
 const Backend = "podman"
 
-// EmbeddedPrefix marks a DockerfilePath that is not on the host but in the program.
-const EmbeddedPrefix = "embedded:"
-
 // inputs are what a plan is made from, read and checked before anything is written.
 type inputs struct {
 	agent     *manifest.Agent
@@ -35,14 +29,13 @@ type inputs struct {
 	config    provider.Config
 	runtime   provider.Runtime
 	upstreams []gitgate.Upstream
-	skills    []Skill
 }
 
 // Resolve decides everything about a bottle before Podman is asked for anything
 // but the existence of names, in the order of the seed's resolve_plan. It writes
 // files below host.Root only. When it fails it leaves nothing of a new bottle,
 // and a bottle that is resumed stays preserved.
-func Resolve(ctx context.Context, host Host, ix *manifest.Index, spec Spec) (*Plan, error) {
+func Resolve(_ context.Context, host Host, ix *manifest.Index, spec Spec) (*Plan, error) {
 	in, err := readInputs(host, ix, spec)
 	if err != nil {
 		return nil, err
@@ -73,11 +66,13 @@ func Resolve(ctx context.Context, host Host, ix *manifest.Index, spec Spec) (*Pl
 		Label:      firstOf(spec.Label, in.agent.Label, in.bottle.Label),
 		AgentFile:  in.agent.File,
 		Warnings:   ix.Warnings(),
-		Skills:     in.skills,
+		Skills:     in.agent.Skills,
+		SkillsDir:  skillsDir(host),
+		Prompt:     in.agent.Prompt,
 		UseRunsc:   host.RunscAvailable,
 		preserved:  preserved,
 	}
-	if err := plan.fill(ctx, host, tree, in); err != nil {
+	if err := plan.fill(host, tree, in); err != nil {
 		return nil, errors.Join(err, Abandon(host.Root, plan))
 	}
 	return plan, nil
@@ -112,7 +107,7 @@ func readInputs(host Host, ix *manifest.Index, spec Spec) (inputs, error) {
 	if err := checkRoutes(in.bottle.Routes, in.runtime); err != nil {
 		return in, err
 	}
-	if in.skills, err = findSkills(host.HomeDir, in.agent.Skills); err != nil {
+	if err := checkSkills(host, in.agent.Skills); err != nil {
 		return in, err
 	}
 	in.upstreams = liftRemotes(host, in.bottle.Remotes)
@@ -120,7 +115,7 @@ func readInputs(host Host, ix *manifest.Index, spec Spec) (inputs, error) {
 }
 
 // fill goes through the seed's steps.
-func (p *Plan) fill(ctx context.Context, host Host, tree state.Tree, in inputs) error {
+func (p *Plan) fill(host Host, tree state.Tree, in inputs) error {
 	if err := p.writeMetadata(host); err != nil {
 		return err
 	}
@@ -132,10 +127,11 @@ func (p *Plan) fill(ctx context.Context, host Host, tree state.Tree, in inputs) 
 		return err
 	}
 	p.Image, p.DerivedImage, p.RuntimeImage, p.DockerfilePath = images.image, images.derived, images.runtime, images.dockerfile
-	if p.ContainerName, p.ContainerNamePinned, err = chooseContainer(ctx, host, p.Slug); err != nil {
+	p.BuildContext, p.BuildRoot = images.context, images.root
+	if p.ContainerName, p.ContainerNamePinned, err = chooseContainer(host, p.Slug); err != nil {
 		return err
 	}
-	if err := refuseOrphan(ctx, host, p.Slug); err != nil {
+	if err := refuseOrphan(host, p.Slug); err != nil {
 		return err
 	}
 	for _, dir := range []string{tree.Agent(), tree.GitGate(), tree.Pipelock(), tree.Egress()} {
@@ -156,7 +152,7 @@ func (p *Plan) fill(ctx context.Context, host Host, tree state.Tree, in inputs) 
 	if err := p.writeEnv(env, in, hasAuth); err != nil {
 		return err
 	}
-	if err := state.WriteFile(p.PromptFile, []byte(in.agent.Prompt)); err != nil {
+	if err := state.WriteFile(p.PromptFile, []byte(p.Prompt)); err != nil {
 		return err
 	}
 	if err := p.provision(host, tree, in, hasAuth); err != nil {
@@ -211,7 +207,7 @@ func (p *Plan) writeEnv(env environment, in inputs, hasAuth bool) error {
 }
 
 // provision asks the provider what it needs and keeps its files in the agent's state.
-func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) error {
+func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (err error) {
 	home := host.env("BOT_BOTTLE_CONTAINER_HOME", "/home/node")
 	if !path.IsAbs(home) || path.Clean(home) != home {
 		return fmt.Errorf("BOT_BOTTLE_CONTAINER_HOME is %q; it must be an absolute path without . and ..", home)
@@ -219,12 +215,13 @@ func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) er
 	p.WorkDir = home
 	if p.Spec.CopyCwd {
 		p.WorkDir = path.Join(home, "workspace")
-		p.Workspace = &Workspace{Dir: p.Spec.UserCwd}
+		if p.Workspace, err = measureWorkspace(p.Spec.UserCwd); err != nil {
+			return err
+		}
 	}
-	var err error
 	p.AgentProvision, err = provider.New(provider.Input{
 		Config: in.config, Image: p.Image, Dockerfile: p.DockerfilePath, GuestHome: home, WorkDir: p.WorkDir,
-		HasProviderAuth: hasAuth, LookupEnv: host.LookupEnv, HostHome: host.HomeDir, Now: host.Now(),
+		HasProviderAuth: hasAuth, LookupEnv: host.LookupEnv, HostHome: host.Home, Now: host.Now(),
 	})
 	if err != nil {
 		return err
@@ -266,29 +263,11 @@ func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 			return err
 		}
 	}
-	recipe, err := p.recipe(host)
+	recipe, err := p.currentRecipe(host)
 	if err != nil {
 		return err
 	}
 	return state.WriteFile(filepath.Join(p.Supervise.CurrentConfigDir, "Dockerfile"), recipe)
-}
-
-// recipe is the text of the image's Dockerfile; empty when there is none.
-func (p *Plan) recipe(host Host) ([]byte, error) {
-	var text []byte
-	var err error
-	if name, ok := strings.CutPrefix(p.DockerfilePath, EmbeddedPrefix); ok {
-		if host.Embedded == nil {
-			return nil, nil
-		}
-		text, err = fs.ReadFile(host.Embedded, name)
-	} else if p.DockerfilePath != "" {
-		text, err = os.ReadFile(p.DockerfilePath)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("recipe of the agent's image: %w", err)
-	}
-	return text, nil
 }
 
 func firstOf(texts ...string) string {
