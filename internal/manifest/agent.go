@@ -43,7 +43,7 @@ func parseAgent(d *document) (*Agent, error) {
 	if err := d.decode(&f); err != nil {
 		return nil, err
 	}
-	a := &Agent{Bottle: f.Bottle, Skills: f.Skills, Label: f.Label, Prompt: d.body}
+	a := &Agent{Bottle: f.Bottle, Skills: append([]string{}, f.Skills...), Label: f.Label, Prompt: d.body}
 	switch {
 	case a.Bottle != "" && !ValidName(a.Bottle):
 		return nil, d.errorf(d.at("bottle"), "bottle: %q cannot be the name of a bottle: lower-case letters, digits and dashes", a.Bottle)
@@ -83,9 +83,11 @@ func (ix *Index) BottleFor(a *Agent, names []string) (*Bottle, error) {
 	case a.Bottle != "":
 		names = []string{a.Bottle}
 	}
-	found, err := ix.Bottle(names...)
+	found, err := ix.fold(names, nil, map[string]*Bottle{}, func(name string) error {
+		return fmt.Errorf("agent %s: %w", a.Name, unknown("bottle", name, ix.bottles))
+	})
 	if err != nil {
-		return nil, fmt.Errorf("agent %s: %w", a.Name, err)
+		return nil, err
 	}
 	bottle := *found
 	bottle.GitUser = bottle.GitUser.overlay(a.GitUser)

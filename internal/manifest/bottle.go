@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // AgentProvider says which agent runs and on what.
@@ -102,10 +104,11 @@ func (d *document) agentProvider(b *AgentProviderBlock) (AgentProvider, error) {
 	if p.AuthToken != "" && !ValidVariable(p.AuthToken) {
 		return p, d.errorf(orSelf(n, "auth_token"), "agent_provider.auth_token must be the name of a variable of the host, not a credential")
 	}
-	for key, s := range map[string]string{"image": p.Image, "dockerfile": p.Dockerfile} {
-		if strings.IndexFunc(s, hidden) >= 0 || strings.HasPrefix(s, "-") {
-			return p, d.errorf(orSelf(n, key), "agent_provider.%s holds a character that it cannot have", key)
-		}
+	if !visible.Clean(p.Dockerfile) {
+		return p, d.errorf(orSelf(n, "dockerfile"), "agent_provider.dockerfile holds a character that a path cannot have")
+	}
+	if !visible.Clean(p.Image) || strings.ContainsRune(p.Image, ' ') || strings.HasPrefix(p.Image, "-") {
+		return p, d.errorf(orSelf(n, "image"), "agent_provider.image cannot be the name of an image")
 	}
 	for i, arg := range p.Command {
 		if strings.ContainsRune(arg, 0) || (i == 0 && arg == "") {

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // The places of the files below the root and below a repository.
@@ -108,7 +110,7 @@ func (ix *Index) names(fsys fs.FS, base, dir string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list manifests in %s: %w", visible(filepath.Join(base, dir)), err)
+		return nil, fmt.Errorf("list manifests in %s: %w", visible.String(filepath.Join(base, dir)), err)
 	}
 	names := make([]string, 0, len(entries))
 	for _, e := range entries {
@@ -118,7 +120,7 @@ func (ix *Index) names(fsys fs.FS, base, dir string) ([]string, error) {
 		}
 		if !ValidName(name) {
 			ix.warnings = append(ix.warnings, fmt.Sprintf("%s is ignored: names of agents and bottles are lower-case letters, digits and dashes",
-				visible(filepath.Join(base, dir, e.Name()))))
+				visible.String(filepath.Join(base, dir, e.Name()))))
 			continue
 		}
 		names = append(names, name)
@@ -199,7 +201,7 @@ func (ix *Index) readRepository(name string) (*document, error) {
 	defer dir.Close()
 	f, err := dir.OpenFile(filepath.Join(repositoryDir, agentsDir, name+suffix), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
+		return nil, fmt.Errorf("read manifest in %s, whose links must not lead out of it: %w", ix.cwd, err)
 	}
 	defer f.Close()
 	return readDocument(ix.agentFile(name, true), f)

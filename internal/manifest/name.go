@@ -1,6 +1,10 @@
 package manifest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/podbottle/podbottle/internal/visible"
+)
 
 // maxName bounds the names of agents, bottles and skills, which become file and container names.
 const maxName = 63
@@ -32,7 +36,7 @@ func validRepository(s string) bool {
 	}) < 0
 }
 
-// label checks a text of the user's own that is shown in lists.
+// validLabel checks a text of the user's own that is shown in lists.
 func validLabel(s string) bool {
-	return len(s) <= 64 && strings.IndexFunc(s, hidden) < 0
+	return len(s) <= 64 && visible.Clean(s)
 }

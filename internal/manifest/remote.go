@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // GitUser is a commit identity; either part may be empty.
@@ -85,7 +87,7 @@ func ParseGitURL(s string) (GitURL, error) {
 		return GitURL{}, errors.New("it names no host")
 	case strings.Trim(g.Path, "/") == "":
 		return GitURL{}, errors.New("it names no repository")
-	case !plainWord(g.User) || !plainWord(g.Host) || strings.IndexFunc(g.Path, hidden) >= 0 || strings.HasPrefix(g.Path, "/-"):
+	case !plainWord(g.User) || !plainWord(g.Host) || !visible.Clean(g.Path) || strings.HasPrefix(g.Path, "/-"):
 		return GitURL{}, errors.New("its user, host or path holds a character that cannot be passed on safely")
 	case slices.Contains(strings.Split(g.Path, "/"), ".."):
 		return GitURL{}, errors.New("its path goes up with ..; write the path it leads to")
@@ -187,7 +189,7 @@ func (d *document) remotes(f *BottleFile) ([]Remote, error) {
 }
 
 func badRefPattern(s string) bool {
-	return !strings.HasPrefix(s, "refs/") || strings.Count(s, "*") > 1 || strings.ContainsAny(s, " ~^:?[\\") || strings.Contains(s, "..") || strings.IndexFunc(s, hidden) >= 0
+	return !strings.HasPrefix(s, "refs/") || strings.Count(s, "*") > 1 || strings.ContainsAny(s, " ~^:?[\\") || strings.Contains(s, "..") || !visible.Clean(s)
 }
 
 // remote reads the form that is keyed by host.

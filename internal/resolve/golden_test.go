@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -58,6 +59,7 @@ type goldenCase struct {
 	exists  map[string]bool   // "pod NAME", "container NAME"
 	answers map[string]string // nil without a terminal
 	runsc   bool
+	show    []string // keys of the plan, and state: with the start of a path; nil for all
 	want    string
 	asked   []string
 }
@@ -92,6 +94,8 @@ func newCase(t *testing.T, archive *txtar.Archive) *goldenCase {
 				name, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
 				c.answers[name] = value
 			}
+		case "show":
+			c.show = strings.Fields(text)
 		case "runsc":
 			c.runsc = true
 		case "want":
@@ -133,14 +137,14 @@ func (c *goldenCase) host() resolve.Host {
 	host := resolve.Host{
 		LookupEnv: func(name string) (string, bool) { v, ok := c.env[name]; return v, ok },
 		Now:       func() time.Time { return time.Date(2026, 6, 2, 2, 24, 17, 0, time.UTC) },
-		Rand:      bytes.NewReader(bytes.Repeat([]byte{10, 11, 12, 1, 2}, 40)), // abc12
+		Rand:      bytes.NewReader(bytes.Repeat([]byte{10, 11, 12, 1, 2, 255, 13, 14, 15, 3, 4}, 40)), // abc12, def34, abc12, …
 		Root:      filepath.Join(c.work, "home", ".bot-bottle"),
 		Home:      filepath.Join(c.work, "home"),
 		Exists: func(kind, name string) (bool, error) {
 			if c.exists["unreachable"] {
 				return false, errors.New("podman does not answer")
 			}
-			return c.exists[kind+" "+name], nil
+			return c.exists[kind+" "+name] || c.exists[kind+" *"], nil
 		},
 		RunscAvailable: c.runsc,
 		Embedded:       fstest.MapFS{"images/claude/Containerfile": {Data: []byte("FROM claude-base\n")}},
@@ -182,7 +186,7 @@ func (c *goldenCase) run(t *testing.T) string {
 
 func (c *goldenCase) showPlan(t *testing.T, out *strings.Builder, host resolve.Host, plan *resolve.Plan) {
 	t.Helper()
-	data, err := json.MarshalIndent(plan, "", "  ")
+	data, err := json.MarshalIndent(c.selected(t, plan), "", "  ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +204,42 @@ func (c *goldenCase) showPlan(t *testing.T, out *strings.Builder, host resolve.H
 	}
 }
 
+// selected is the plan, or the keys of it that the case is about.
+func (c *goldenCase) selected(t *testing.T, plan *resolve.Plan) any {
+	t.Helper()
+	if c.show == nil {
+		return plan
+	}
+	data, err := json.Marshal(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &all); err != nil {
+		t.Fatal(err)
+	}
+	chosen := map[string]json.RawMessage{}
+	for _, key := range c.show {
+		if strings.HasPrefix(key, "state:") {
+			continue
+		}
+		value, ok := all[key]
+		if !ok {
+			value = json.RawMessage("null")
+		}
+		chosen[key] = value
+	}
+	return chosen
+}
+
+// shows reports whether a file of the state tree is part of what the case is about.
+func (c *goldenCase) shows(rel string) bool {
+	return c.show == nil || slices.ContainsFunc(c.show, func(key string) bool {
+		prefix, ok := strings.CutPrefix(key, "state:")
+		return ok && strings.Contains(rel, prefix)
+	})
+}
+
 // showState lists the state tree with modes and prints its files.
 func (c *goldenCase) showState(t *testing.T, out *strings.Builder, root string) {
 	t.Helper()
@@ -212,6 +252,9 @@ func (c *goldenCase) showState(t *testing.T, out *strings.Builder, root string) 
 			return err
 		}
 		if !strings.HasPrefix(rel, "state/") && !strings.HasPrefix(rel, "queue/") {
+			return nil
+		}
+		if !c.shows(rel) {
 			return nil
 		}
 		info, err := d.Info()

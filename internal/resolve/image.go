@@ -39,7 +39,9 @@ func chooseImages(host Host, spec Spec, slug string, config provider.Config, run
 	case config.Dockerfile != "":
 		out.image = fmt.Sprintf("bot-bottle-%s:%s", config.Template, slug)
 		out.dockerfile = host.expand(config.Dockerfile, spec.UserCwd)
-		out.context = filepath.Dir(out.dockerfile)
+		if context := filepath.Dir(out.dockerfile); !holdsState(host, context) {
+			out.context = context
+		}
 		if filepath.IsLocal(config.Dockerfile) && !strings.HasPrefix(config.Dockerfile, "~") {
 			out.root = spec.UserCwd
 		}

@@ -36,6 +36,9 @@ func Recipe(plan *Plan) ([]byte, error) {
 		}
 	}
 	f, err := open(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe must not hang
+	if err != nil && plan.BuildRoot != "" {
+		return nil, fmt.Errorf("recipe of image %s in %s, whose links must not lead out of it: %w", plan.Image, plan.BuildRoot, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("recipe of image %s: %w", plan.Image, err)
 	}

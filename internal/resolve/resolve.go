@@ -198,7 +198,8 @@ func (p *Plan) writeEnv(env environment, in inputs, hasAuth bool) error {
 	if (hasAuth || in.config.AuthToken != "") && in.runtime.PlaceholderEnv != "" {
 		p.ForwardedEnv[in.runtime.PlaceholderEnv] = secret.New(provider.Placeholder)
 	}
-	p.ForwardedNames = slices.Sorted(maps.Keys(p.ForwardedEnv))
+	p.ForwardedNames = slices.AppendSeq([]string{}, maps.Keys(p.ForwardedEnv))
+	slices.Sort(p.ForwardedNames)
 	content, err := envFile(env.literals)
 	if err != nil {
 		return err
@@ -215,7 +216,7 @@ func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (e
 	p.WorkDir = home
 	if p.Spec.CopyCwd {
 		p.WorkDir = path.Join(home, "workspace")
-		if p.Workspace, err = measureWorkspace(p.Spec.UserCwd); err != nil {
+		if p.Workspace, err = measureWorkspace(host, p.Spec.UserCwd); err != nil {
 			return err
 		}
 	}

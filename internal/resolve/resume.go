@@ -59,13 +59,13 @@ func SaveLaunch(root string, plan *Plan) error {
 
 // Change is one value of the plan that differs from the last launch's.
 type Change struct {
-	Path string `json:"path"` // such as egress.routes[0].host
+	Path string `json:"path"` // such as egress.routes[api.example.org].port
 	Old  string `json:"old"`  // as JSON; empty when there was none
 	New  string `json:"new"`
 }
 
-// Changes compares a plan with the one that the bottle was last launched with,
-// which it checks against its digest. A bottle that was never launched has none.
+// Changes compares a plan with the one that the bottle was last launched with. A
+// bottle that was never launched has none.
 func Changes(root string, plan *Plan) ([]Change, error) {
 	tree, err := state.Of(root, plan.Slug)
 	if err != nil {
@@ -119,6 +119,22 @@ func perLaunch(path string) bool {
 		strings.HasPrefix(path, "workspace.") || strings.HasPrefix(path, "warnings")
 }
 
+// itemKey tells the items of a list apart: by what names them, so that a new
+// route does not make all that follow it look changed, or by their position.
+func itemKey(i int, item any) string {
+	if fields, ok := item.(map[string]any); ok {
+		for _, key := range []string{"host", "path"} {
+			if name, ok := fields[key].(string); ok {
+				return name
+			}
+		}
+		if name, ok := fields["name"].(string); ok && fields["url"] != nil {
+			return name
+		}
+	}
+	return strconv.Itoa(i)
+}
+
 // flatten puts the leaves of a JSON value into values, at the given side.
 func flatten(values map[string][2]string, side int, path string, v any) {
 	switch v := v.(type) {
@@ -128,7 +144,7 @@ func flatten(values map[string][2]string, side int, path string, v any) {
 		}
 	case []any:
 		for i, value := range v {
-			flatten(values, side, path+"["+strconv.Itoa(i)+"]", value)
+			flatten(values, side, path+"["+itemKey(i, value)+"]", value)
 		}
 	case nil:
 		// No value is no value, whether or not the key is written.

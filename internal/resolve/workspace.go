@@ -21,7 +21,10 @@ type Workspace struct {
 }
 
 // measureWorkspace counts what would be copied, for the preflight.
-func measureWorkspace(dir string) (*Workspace, error) {
+func measureWorkspace(host Host, dir string) (*Workspace, error) {
+	if holdsState(host, dir) {
+		return nil, fmt.Errorf("--cwd would give the agent a copy of %s with everything in it, podbottle's own state among it; start in a project's directory", dir)
+	}
 	c, err := buildcontext.Open(dir, "")
 	if err != nil {
 		return nil, err
@@ -32,6 +35,19 @@ func measureWorkspace(dir string) (*Workspace, error) {
 		return nil, fmt.Errorf("workspace %s: %w", dir, err)
 	}
 	return w, nil
+}
+
+// holdsState reports whether the state tree lies in dir, as it does in the home directory.
+func holdsState(host Host, dir string) bool {
+	root := host.Root
+	if real, err := filepath.EvalSymlinks(root); err == nil {
+		root = real
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	rel, err := filepath.Rel(dir, root)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // WriteWorkspace writes, as a tar archive, the build context of the plan's
