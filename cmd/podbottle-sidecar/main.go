@@ -11,6 +11,9 @@ import (
 	"sort"
 	"strings"
 	"syscall"
+
+	"github.com/podbottle/podbottle/internal/egress/proxy"
+	"github.com/podbottle/podbottle/internal/pipelock/firewall"
 )
 
 // version is set by the linker.
@@ -21,6 +24,8 @@ type service func(ctx context.Context, args []string) error
 
 func services() map[string]service {
 	return map[string]service{
+		"egress":   proxy.Run,
+		"firewall": firewall.Run,
 		"version": func(context.Context, []string) error {
 			_, err := fmt.Println("podbottle-sidecar", version)
 			return err

@@ -81,14 +81,3 @@ type HeaderMatch struct {
 	Name  string `yaml:"name" json:"name"`
 	Value string `yaml:"value" json:"value"`
 }
-
-// Plan is what resolution decides about egress.
-type Plan struct {
-	Slug string `json:"slug"`
-	// RoutesFile is the rendered route table in the state directory, mode 0600.
-	RoutesFile string  `json:"routes_file"`
-	Routes     []Route `json:"routes"`
-	// TokenRefs maps a slot (EGRESS_TOKEN_n) to the host's variable or to the
-	// provider's sentinel. Values are looked up at launch.
-	TokenRefs map[string]string `json:"token_refs"`
-}

@@ -1,0 +1,233 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/intercept"
+	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/pipelock/firewall"
+)
+
+// testToken is the credential that the upstreams must see and the client must not.
+const testToken = "tok-5f3a9c1d7e2b8064-podbottle-test"
+
+// bottle is the way out of a bottle, all of it in this process and on loopback:
+// client → egress → built-in firewall → upstream, each leg real TLS.
+type bottle struct {
+	t        testing.TB
+	proxy    *Proxy
+	proxyURL *url.URL
+	trust    *x509.CertPool // what the agent trusts
+	tokenDir string
+	upstream *httptest.Server
+	port     int    // of the upstream
+	host     string // of the upstream, a name that resolves to loopback
+	ready    int    // calls of agent-ready
+}
+
+// newBottle starts a TLS upstream under the name host and a way to it. edit may
+// change the route, which injects testToken as a bearer token.
+func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route)) *bottle {
+	t.Helper()
+	b := &bottle{t: t, host: "api.example.org", tokenDir: t.TempDir()}
+	b.startUpstream(handler)
+	b.setToken(testToken)
+
+	route := egress.Route{
+		Host: b.host, Port: b.port, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0",
+		SSRFIPAllowlist: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}
+	if edit != nil {
+		edit(&route)
+	}
+	firewallAddr, firewallCA := b.startFirewall([]egress.Route{route})
+
+	agentCA, authority := newAuthority(t, "agent")
+	b.trust = agentCA
+	b.proxy = New(Config{
+		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir,
+		AgentReady: func() error { b.ready++; return nil }, Log: quiet(),
+	})
+	if err := b.proxy.SetRoutes([]egress.Route{route}, 1); err != nil {
+		t.Fatal(err)
+	}
+	b.proxyURL = &url.URL{Scheme: "http", Host: serve(t, b.proxy.Serve).String()}
+	return b
+}
+
+func (b *bottle) setToken(value string) {
+	b.t.Helper()
+	if err := os.WriteFile(filepath.Join(b.tokenDir, "EGRESS_TOKEN_0"), []byte(value), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *bottle) startUpstream(handler http.Handler) {
+	ca, authority := newAuthority(b.t, "upstream")
+	leaf, err := authority.Leaf(b.host)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.upstream = httptest.NewUnstartedServer(handler)
+	b.upstream.EnableHTTP2 = true
+	b.upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	b.upstream.TLS = &tls.Config{Certificates: []tls.Certificate{*leaf}}
+	b.upstream.StartTLS()
+	b.t.Cleanup(b.upstream.Close)
+	b.trust = ca // until the proxy's own replaces it
+	_, port, err := net.SplitHostPort(b.upstream.Listener.Addr().String())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if b.port, err = strconv.Atoi(port); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// startFirewall runs the built-in firewall with a resolver that knows every name as 127.0.0.1.
+func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.CertPool) {
+	pool, authority := newAuthority(b.t, "firewall")
+	f := firewall.New(pipelock.NewConfig(routes), firewall.Settings{
+		Slug: "test", Authority: authority, Roots: b.trust, Resolver: loopbackResolver(b.t), Log: quiet(),
+	})
+	return serve(b.t, f.Serve), pool
+}
+
+// client returns an HTTP client as it would run in the agent; without h2 it speaks HTTP/1.1 only.
+func (b *bottle) client(h2 bool) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(h2)
+	transport := &http.Transport{
+		Proxy:                 http.ProxyURL(b.proxyURL),
+		TLSClientConfig:       &tls.Config{RootCAs: b.trust},
+		Protocols:             protocols,
+		DisableCompression:    true,
+		ExpectContinueTimeout: 5 * time.Second,
+	}
+	b.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// url is the upstream's address as the agent writes it.
+func (b *bottle) url(path string) string {
+	return "https://" + net.JoinHostPort(b.host, strconv.Itoa(b.port)) + path
+}
+
+// serve runs a server on a free port of loopback until the test ends.
+func serve(t testing.TB, run func(context.Context, net.Listener) error) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serving: %v", err)
+		}
+	})
+	return netip.MustParseAddrPort(l.Addr().String())
+}
+
+func newAuthority(t testing.TB, name string) (*x509.CertPool, *intercept.Authority) {
+	t.Helper()
+	certPEM, keyPEM, err := egress.MintCA(name, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := intercept.NewAuthority(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(certPEM)
+	return pool, authority
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// loopbackResolver asks a real DNS server in this process, which answers every
+// question for an IPv4 address with 127.0.0.1.
+func loopbackResolver(t testing.TB) *net.Resolver {
+	t.Helper()
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if answer, err := answerLoopback(buf[:n]); err == nil {
+				_, _ = server.WriteTo(answer, from)
+			}
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+}
+
+func answerLoopback(query []byte) ([]byte, error) {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil {
+		return nil, err
+	}
+	m.Response, m.Additionals = true, nil
+	for _, q := range m.Questions {
+		if q.Type == dnsmessage.TypeA {
+			m.Answers = append(m.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
+				Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+			})
+		}
+	}
+	return m.Pack()
+}
+
+// get makes a request and returns the response with its whole body.
+func get(t testing.TB, client *http.Client, url string, header http.Header) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}

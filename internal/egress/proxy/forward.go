@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	dialTimeout      = 5 * time.Second
+	handshakeTimeout = 15 * time.Second
+	continueTimeout  = time.Second // how long an upstream may take to say 100 before the body is sent anyway
+	idleConnTimeout  = 90 * time.Second
+	copyBuffer       = 32 << 10
+)
+
+// firewallError is a CONNECT that the firewall refused.
+type firewallError struct{ status int }
+
+func (e *firewallError) Error() string {
+	return fmt.Sprintf("the firewall refused the connection with status %d", e.status)
+}
+
+// errFirewallDown is a firewall that does not answer.
+var errFirewallDown = errors.New("the firewall does not answer")
+
+// newTransport returns the upstream leg. Its dialler ignores the address it is
+// asked for: there is only the firewall.
+func (p *Proxy) newTransport() *http.Transport {
+	firewall := p.config.Firewall.String()
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: firewall}),
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := dialer.DialContext(ctx, "tcp", firewall)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errFirewallDown, err)
+			}
+			return conn, nil
+		},
+		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+			if res.StatusCode != http.StatusOK {
+				return &firewallError{res.StatusCode}
+			}
+			return nil
+		},
+		TLSClientConfig:       &tls.Config{RootCAs: p.config.Roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true,
+		TLSHandshakeTimeout:   handshakeTimeout,
+		ExpectContinueTimeout: continueTimeout,
+		IdleConnTimeout:       idleConnTimeout,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   64,
+		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: 4<<20 - 1, MaxReceiveBufferPerConnection: 4<<20 - 1},
+	}
+}
+
+func (p *Proxy) newForward(errors io.Writer) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport:      p.newTransport(),
+		Rewrite:        rewrite,
+		ModifyResponse: p.modifyResponse,
+		ErrorHandler:   p.upstreamFailed,
+		FlushInterval:  -1,
+		BufferPool:     &bufferPool{},
+		ErrorLog:       log.New(errors, "", 0),
+	}
+}
+
+// rewrite makes the outgoing request. ReverseProxy has removed the hop-by-hop
+// headers and those named in Connection before, so nothing the agent sends can
+// take the injected credential away again.
+func rewrite(pr *httputil.ProxyRequest) {
+	x := exchangeOf(pr.In.Context())
+	out := pr.Out
+	out.URL.Scheme = "http"
+	defaultPort := 80
+	if x.encrypted {
+		out.URL.Scheme, defaultPort = "https", 443
+	}
+	out.URL.Host = x.host
+	if x.port != defaultPort {
+		out.URL.Host = net.JoinHostPort(x.host, strconv.Itoa(x.port))
+	}
+	out.Host = out.URL.Host
+	if decoded, err := url.PathUnescape(x.path.escaped); err == nil {
+		out.URL.Path, out.URL.RawPath = decoded, x.path.escaped
+	}
+	out.URL.RawQuery = pr.In.URL.RawQuery
+	if x.route.AuthScheme != "" {
+		inject(out.Header, x.route, x.token)
+	}
+	if out.Body != nil && out.Body != http.NoBody {
+		out.Body = &countedBody{ReadCloser: out.Body, x: x, count: x.sent.Add}
+	}
+}
+
+func (p *Proxy) modifyResponse(res *http.Response) error {
+	x := exchangeOf(res.Request.Context())
+	x.touch()
+	x.record(ReasonAllowed, res.StatusCode)
+	return nil
+}
+
+// upstreamFailed answers when there is no response to pass on.
+func (p *Proxy) upstreamFailed(_ http.ResponseWriter, r *http.Request, err error) {
+	x := exchangeOf(r.Context())
+	x.refuse(failure(context.Cause(r.Context()), err))
+}
+
+func failure(cause, err error) verdict {
+	var refused *firewallError
+	switch {
+	case errors.Is(cause, errIdle):
+		return verdict{reason: ReasonIdle, detail: "no byte moved for ten minutes"}
+	case errors.As(err, &refused):
+		return verdict{reason: ReasonFirewall, detail: refused.Error()}
+	case errors.Is(err, errFirewallDown):
+		return verdict{reason: ReasonFirewallDown, detail: "the firewall of this bottle does not answer; nothing is sent without it"}
+	default:
+		return verdict{reason: ReasonUpstream, detail: "the host could not be reached through the firewall"}
+	}
+}
+
+// countedBody counts what is read from a body and keeps its exchange awake.
+type countedBody struct {
+	io.ReadCloser
+	x     *exchange
+	count func(int64) int64
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.count(int64(n))
+		b.x.touch()
+	}
+	return n, err
+}
+
+// bufferPool lends the buffers that bodies are copied with.
+type bufferPool struct{ pool sync.Pool }
+
+func (b *bufferPool) Get() []byte {
+	if buf, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return buf[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+func (b *bufferPool) Put(buf []byte) { b.pool.Put((*[copyBuffer]byte)(buf)) }

@@ -1,0 +1,207 @@
+// Package proxy is the egress sidecar: a forward proxy that ends the agent's TLS,
+// lets out what the route table allows, replaces the agent's credentials with the
+// real ones, and sends everything on through the firewall. It never dials
+// anything but the firewall.
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/intercept"
+)
+
+const (
+	headerTimeout  = 30 * time.Second
+	idleTimeout    = 10 * time.Minute
+	maxHeaderBytes = 256 << 10
+)
+
+// Config is what a Proxy needs.
+type Config struct {
+	Slug string
+	// Authority signs the certificates that the agent sees.
+	Authority *intercept.Authority
+	// Firewall is where the next proxy listens.
+	Firewall netip.AddrPort
+	// Roots are trusted on the upstream leg: the firewall's own authority, and those
+	// of the hosts whose TLS it passes through.
+	Roots *x509.CertPool
+	// TokenDir holds one file a token slot.
+	TokenDir string
+	// GitGate is the URL that a refused git push points at; empty when there is none.
+	GitGate string
+	// AgentReady is called when the agent's handover reports.
+	AgentReady func() error
+	// Log takes one line a decision.
+	Log *slog.Logger
+}
+
+// Proxy is the forward proxy. Its route table can be replaced while it serves.
+type Proxy struct {
+	config  Config
+	policy  atomic.Pointer[policy]
+	tokens  tokens
+	forward *httputil.ReverseProxy
+	tunnels *intercept.Server
+	front   *http.Server
+}
+
+// New returns a proxy that lets nothing out until SetRoutes is called.
+func New(config Config) *Proxy {
+	p := &Proxy{config: config, tokens: tokens{config.TokenDir}}
+	errors := httpErrors{config.Log}
+	p.policy.Store(&policy{})
+	p.forward = p.newForward(errors)
+	p.tunnels = intercept.NewServer(config.Authority, http.HandlerFunc(p.serveTunnelled), errors)
+	p.front = &http.Server{
+		Handler:           http.HandlerFunc(p.serveFront),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(errors, "", 0),
+	}
+	return p
+}
+
+// SetRoutes replaces the route table for the requests that come from now on. On
+// error the old one stays.
+func (p *Proxy) SetRoutes(routes []egress.Route, generation int) error {
+	policy, err := newPolicy(routes, generation)
+	if err != nil {
+		return err
+	}
+	p.policy.Store(policy)
+	return nil
+}
+
+// Serve answers on l until ctx ends, and then drops every connection.
+func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
+	done := make(chan error, 2)
+	go func() { done <- p.tunnels.Run() }()
+	go func() { done <- p.front.Serve(l) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-done:
+	}
+	closing := errors.Join(p.front.Close(), p.tunnels.Close())
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return closing
+}
+
+// serveFront answers on the proxy's own port: CONNECT and absolute-form requests.
+func (p *Proxy) serveFront(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		p.connect(w, r)
+	case r.URL.Scheme == "http" && r.URL.Host != "":
+		p.serve(w, r, intercept.Target{}, false)
+	default:
+		x := p.begin(w, r, false)
+		x.refuse(verdict{reason: ReasonBadRequest, detail: "this is a proxy: it takes CONNECT, and http:// URLs in absolute form"})
+	}
+}
+
+// serveTunnelled answers a request that came out of a tunnel.
+func (p *Proxy) serveTunnelled(w http.ResponseWriter, r *http.Request) {
+	target, ok := intercept.TargetOf(r.Context())
+	if !ok {
+		panic("request without a tunnel")
+	}
+	p.serve(w, r, target, true)
+}
+
+// serve judges one request and forwards it or says why not. Inside a tunnel the
+// request must name the tunnel's target.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.Target, tunnelled bool) {
+	encrypted := r.TLS != nil
+	x := p.begin(w, r, encrypted)
+	defaultPort := 80
+	if encrypted {
+		defaultPort = 443
+	}
+	if tunnelled {
+		defaultPort = target.Port
+	}
+	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
+	if err != nil {
+		x.refuse(badHost(err, r.Host))
+		return
+	}
+	x.host, x.port = host, port
+	if tunnelled && (host != target.Host || port != target.Port) {
+		x.refuse(verdict{reason: ReasonHostMismatch, detail: "the request is for another host than its CONNECT was"})
+		return
+	}
+	if host == egress.IntrospectionHost {
+		p.introspect(x)
+		return
+	}
+	policy := p.policy.Load()
+	x.generation = policy.generation
+	v := policy.decide(question{
+		method: r.Method, host: host, port: port, tls: encrypted,
+		path: x.path, query: r.URL.RawQuery, header: r.Header, now: x.start,
+	})
+	if v.route != nil {
+		x.route = v.route
+	}
+	if !v.allowed() {
+		x.refuse(v)
+		return
+	}
+	stripCredentials(r.Header, policy.authHeaders)
+	if v, ok := p.authorize(x); !ok {
+		x.refuse(v)
+		return
+	}
+	x.forward(p.forward)
+}
+
+// authorize readies the credential of the route, if it has one.
+func (p *Proxy) authorize(x *exchange) (verdict, bool) {
+	if x.route.AuthScheme == "" {
+		return verdict{}, true
+	}
+	if !x.encrypted {
+		return verdict{reason: ReasonPlaintext, detail: "this host's token is only sent over TLS; use https"}, false
+	}
+	x.token = p.tokens.get(x.route.TokenEnv)
+	if x.token.Empty() {
+		return verdict{reason: ReasonNoToken, detail: "the token slot " + x.route.TokenEnv + " of this route has no value; the operator has to start the bottle with one"}, false
+	}
+	return verdict{}, true
+}
+
+func badHost(err error, host string) verdict {
+	if errors.Is(err, egress.ErrIPLiteral) {
+		return verdict{reason: ReasonIPLiteral, detail: "addresses are refused; use the host's name"}
+	}
+	return verdict{reason: ReasonBadHost, detail: "the host cannot be used: " + err.Error()}
+}
+
+// httpErrors turns what net/http reports about connections into log lines. It
+// is only interesting to somebody who debugs the proxy.
+type httpErrors struct{ log *slog.Logger }
+
+var _ io.Writer = httpErrors{}
+
+func (h httpErrors) Write(p []byte) (int, error) {
+	h.log.Debug("http", "error", strings.TrimSpace(string(p)))
+	return len(p), nil
+}

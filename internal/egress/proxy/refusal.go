@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"encoding/json"
+	"fmt"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// refusal is the answer to a request that is not let out. It is written for a
+// person at curl and for an agent that reads JSON.
+type refusal struct {
+	Reason  Reason `json:"reason"`
+	Message string `json:"message"`
+	Method  string `json:"method,omitempty"`
+	Host    string `json:"host,omitempty"`
+	Port    int    `json:"port,omitempty"`
+	Path    string `json:"path,omitempty"`
+	// Ask says how the agent can ask for it; empty when asking is of no use.
+	Ask string `json:"how_to_ask,omitempty"`
+	// Manifest is what the operator would write to allow it.
+	Manifest string `json:"manifest,omitempty"`
+}
+
+// statuses of the refusals that are not 403.
+var statuses = map[Reason]int{
+	ReasonBadRequest:   http.StatusBadRequest,
+	ReasonBadHost:      http.StatusBadRequest,
+	ReasonMethod:       http.StatusMethodNotAllowed,
+	ReasonHostMismatch: http.StatusMisdirectedRequest,
+	ReasonFirewallDown: http.StatusBadGateway,
+	ReasonUpstream:     http.StatusBadGateway,
+	ReasonEncoding:     http.StatusBadGateway,
+	ReasonIdle:         http.StatusGatewayTimeout,
+}
+
+func (r Reason) status() int {
+	if code, ok := statuses[r]; ok {
+		return code
+	}
+	return http.StatusForbidden
+}
+
+// advise fills in how the refused request could be allowed.
+func (r *refusal) advise(gitGate string) {
+	switch r.Reason {
+	case ReasonGitPush:
+		if gitGate != "" {
+			r.Ask = "push to a remote of " + gitGate + "; its repositories are in ~/.gitconfig"
+		} else {
+			r.Ask = "this bottle has no git remotes; the operator declares them in the bottle's manifest under git"
+		}
+	case ReasonHost:
+		r.ask("")
+		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s", r.Host)
+	case ReasonPath, ReasonRule, ReasonExpired:
+		r.ask(r.Path)
+		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      path_allowlist: [%q]", r.Host, r.Path)
+	case ReasonPort:
+		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      port: %d", r.Host, r.Port)
+	case ReasonGitFetch:
+		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      git: {fetch: true}", r.Host)
+	}
+}
+
+func (r *refusal) ask(path string) {
+	r.Ask = fmt.Sprintf("call the tool egress-block of the MCP server supervise with host %q", r.Host)
+	if path != "" {
+		r.Ask += fmt.Sprintf(" and path_allowlist [%q]", path)
+	}
+}
+
+// write sends the refusal in the form that the request's Accept header prefers:
+// JSON when it is named, plain text otherwise.
+func (r refusal) write(w http.ResponseWriter, accept string) {
+	header := w.Header()
+	header.Set(ReasonHeader, string(r.Reason))
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	var body []byte
+	if wantsJSON(accept) {
+		header.Set("Content-Type", "application/json")
+		body, _ = json.Marshal(r) // strings and numbers only
+		body = append(body, '\n')
+	} else {
+		header.Set("Content-Type", "text/plain; charset=utf-8")
+		body = []byte(r.text())
+	}
+	header.Set("Content-Length", fmt.Sprint(len(body)))
+	w.WriteHeader(r.Reason.status())
+	_, _ = w.Write(body)
+}
+
+func (r refusal) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "podbottle refused this request (%s): %s\n", r.Reason, r.Message)
+	if r.Ask != "" {
+		fmt.Fprintf(&b, "How to ask for it: %s.\n", r.Ask)
+	}
+	if r.Manifest != "" {
+		fmt.Fprintf(&b, "The operator allows it in the bottle's manifest with:\n\n%s\n", r.Manifest)
+	}
+	return b.String()
+}
+
+// wantsJSON reports whether an Accept header names a JSON type with a quality
+// above zero (RFC 9110, section 12.5.1). A wildcard is no wish for JSON: curl
+// sends one.
+func wantsJSON(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		kind, params, err := mime.ParseMediaType(part)
+		if err != nil || strings.Trim(params["q"], "0.") == "" && params["q"] != "" {
+			continue
+		}
+		if kind == "application/json" || strings.HasSuffix(kind, "+json") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/renameio/v2"
+
+	"github.com/podbottle/podbottle/internal/egress"
+)
+
+// settleTime is how long a change of the configuration directory may go on
+// before the file is read: a rename makes several events.
+const settleTime = 5 * time.Millisecond
+
+// reloader keeps a proxy's routes equal to a file that is replaced by rename.
+type reloader struct {
+	proxy  *Proxy
+	dir    string
+	status string // where the outcome of the last load is written for the host
+
+	last       []byte
+	generation int
+}
+
+// load reads the file and puts it in force. An unchanged file is no change; a bad
+// one leaves the old routes.
+func (r *reloader) load() error {
+	data, err := os.ReadFile(filepath.Join(r.dir, egress.RoutesFile))
+	if err == nil && r.generation > 0 && bytes.Equal(data, r.last) {
+		return nil
+	}
+	if err == nil {
+		err = r.apply(data)
+	}
+	r.report(err)
+	return err
+}
+
+func (r *reloader) apply(data []byte) error {
+	routes, err := egress.ParseRoutes(data)
+	if err != nil {
+		return err
+	}
+	if err := r.proxy.SetRoutes(routes, r.generation+1); err != nil {
+		return err
+	}
+	r.generation++
+	r.last = data
+	return nil
+}
+
+func (r *reloader) report(err error) {
+	log := r.proxy.config.Log
+	status := egress.RoutesStatus{Generation: r.generation, SHA256: egress.Fingerprint(r.last), Time: time.Now().UTC()}
+	if err != nil {
+		status.Error = err.Error()
+		log.Error("routes refused", "error", err, "generation", r.generation)
+	} else {
+		log.Info("routes loaded", "generation", r.generation)
+	}
+	data, _ := json.Marshal(status) // strings, numbers and a time
+	if err := renameio.WriteFile(r.status, append(data, '\n'), 0o644); err != nil {
+		log.Error("routes status", "error", err)
+	}
+}
+
+// watch calls load after every change of the directory until ctx ends.
+func (r *reloader) watch(ctx context.Context) error {
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watching %s: %w", r.dir, err)
+	}
+	defer watcher.Close()
+	if err := watcher.Add(r.dir); err != nil {
+		return fmt.Errorf("watching %s: %w", r.dir, err)
+	}
+	_ = r.load() // what changed before the watch began; an error is reported there
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-watcher.Errors:
+			r.proxy.config.Log.Error("watching routes", "error", err)
+			_ = r.load()
+		case <-watcher.Events:
+			drain(ctx, watcher.Events)
+			_ = r.load()
+		}
+	}
+}
+
+// drain waits until no event has come for settleTime.
+func drain(ctx context.Context, events <-chan fsnotify.Event) {
+	timer := time.NewTimer(settleTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-events:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package intercept
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	helloTimeout   = 10 * time.Second
+	headerTimeout  = 30 * time.Second
+	idleTimeout    = 10 * time.Minute
+	maxHeaderBytes = 256 << 10
+	maxStreams     = 1000
+	streamWindow   = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of uploads
+)
+
+// extensionECH is encrypted_client_hello (RFC 9849).
+const extensionECH = 0xfe0d
+
+// Errors of Serve, each a reason to refuse the tunnel.
+var (
+	ErrNoServerName = errors.New("the client hello names no server")
+	ErrServerName   = errors.New("the client hello names another server than CONNECT")
+	ErrEncryptedSNI = errors.New("the client hello hides its server name (ECH)")
+	ErrProtocol     = errors.New("the tunnel carries neither TLS nor HTTP")
+	ErrHandshake    = errors.New("the TLS handshake failed")
+)
+
+// Target is the host that a tunnel was opened for, in its normal form.
+type Target struct {
+	Host string
+	Port int
+}
+
+type targetKey struct{}
+
+// TargetOf returns the tunnel's target for a request that came out of one.
+func TargetOf(ctx context.Context) (Target, bool) {
+	t, ok := ctx.Value(targetKey{}).(Target)
+	return t, ok
+}
+
+// Server serves the requests inside tunnels. Its limits are those of a client
+// that is not trusted: a client hello within ten seconds (crypto/tls bounds its
+// size to 64 KiB), headers within thirty, a connection without a request for at
+// most ten minutes.
+type Server struct {
+	authority *Authority
+	http      *http.Server
+	conns     chan net.Conn
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+// NewServer returns a server that answers requests with handler. Run must be
+// called for it to do so.
+func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &Server{
+		authority: authority,
+		conns:     make(chan net.Conn),
+		closed:    make(chan struct{}),
+		http: &http.Server{
+			Handler:           handler,
+			Protocols:         protocols,
+			ReadHeaderTimeout: headerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          log.New(errors, "", 0),
+			HTTP2: &http.HTTP2Config{
+				MaxConcurrentStreams:          maxStreams,
+				MaxReceiveBufferPerStream:     streamWindow,
+				MaxReceiveBufferPerConnection: streamWindow,
+			},
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				if t, ok := c.(*tls.Conn); ok {
+					c = t.NetConn()
+				}
+				return context.WithValue(ctx, targetKey{}, c.(*tunnelConn).target)
+			},
+		},
+	}
+}
+
+// Run serves until Close.
+func (s *Server) Run() error {
+	if err := s.http.Serve((*listener)(s)); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends every tunnel at once.
+func (s *Server) Close() error {
+	err := s.http.Close()
+	s.closeOnce.Do(func() { close(s.closed) })
+	return err
+}
+
+// Serve takes over conn, a tunnel that the client was told is open. It reads the
+// client hello, refuses one that names another server than target, and hands the
+// connection on. A plain HTTP request is served too, but not on port 443, where
+// it could only be a mistake. On error the connection is closed. buffered holds what was
+// read from conn already.
+func (s *Server) Serve(ctx context.Context, conn net.Conn, buffered *bufio.Reader, target Target) error {
+	c := &tunnelConn{Conn: conn, reader: buffered, target: target}
+	served, err := s.open(ctx, c)
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	select {
+	case s.conns <- served:
+		return nil
+	case <-s.closed:
+		return conn.Close()
+	}
+}
+
+func (s *Server) open(ctx context.Context, c *tunnelConn) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	_ = c.SetReadDeadline(time.Now().Add(helloTimeout))
+	first, err := c.reader.Peek(1)
+	if err != nil {
+		return nil, fmt.Errorf("%w: nothing was sent", ErrProtocol)
+	}
+	_ = c.SetReadDeadline(time.Time{})
+	const recordHandshake = 0x16
+	if first[0] != recordHandshake {
+		if first[0] < 'A' || first[0] > 'Z' || c.target.Port == 443 {
+			return nil, ErrProtocol
+		}
+		return c, nil
+	}
+	var refusal error
+	session := tls.Server(c, &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if refusal = checkHello(hello, c.target.Host); refusal != nil {
+				return nil, refusal
+			}
+			return s.authority.Leaf(c.target.Host)
+		},
+	})
+	switch err := session.HandshakeContext(ctx); {
+	case refusal != nil:
+		return nil, refusal
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrHandshake, err)
+	}
+	return session, nil
+}
+
+// checkHello refuses a client hello that could be for another host than the one
+// that was asked for. Names are ASCII and compared without case (RFC 6066,
+// section 3); crypto/tls has refused a trailing dot already.
+func checkHello(hello *tls.ClientHelloInfo, host string) error {
+	for _, extension := range hello.Extensions {
+		if extension == extensionECH {
+			return ErrEncryptedSNI
+		}
+	}
+	switch {
+	case hello.ServerName == "":
+		return ErrNoServerName
+	case strings.ToLower(hello.ServerName) != host:
+		return ErrServerName
+	}
+	return nil
+}
+
+// tunnelConn reads what was buffered before the rest of the connection.
+type tunnelConn struct {
+	net.Conn
+	reader *bufio.Reader
+	target Target
+}
+
+func (c *tunnelConn) Read(p []byte) (int, error) {
+	if c.reader.Buffered() > 0 {
+		return c.reader.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+// listener hands the tunnels to the HTTP server.
+type listener Server
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	(*Server)(l).closeOnce.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{} }

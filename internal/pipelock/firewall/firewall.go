@@ -1,0 +1,124 @@
+// Package firewall is podbottle's own agent firewall, for hosts where pipelock
+// cannot be had. It reads pipelock's configuration and enforces a part of it: the
+// host allowlist, the guard against special-purpose addresses, and the scan of
+// what is sent. It is not pipelock, has none of its other defences, and never
+// takes its place unless the user asks.
+package firewall
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"time"
+
+	"github.com/podbottle/podbottle/internal/intercept"
+	"github.com/podbottle/podbottle/internal/pipelock"
+)
+
+const (
+	dialTimeout      = 15 * time.Second
+	handshakeTimeout = 15 * time.Second
+	headerTimeout    = 30 * time.Second
+	maxHeaderBytes   = 256 << 10
+)
+
+// Settings are what a Firewall needs besides its configuration.
+type Settings struct {
+	Slug string
+	// Authority signs the certificates that egress sees.
+	Authority *intercept.Authority
+	// Roots verify the upstreams.
+	Roots *x509.CertPool
+	// Resolver resolves the names that are dialled; nil for the system's.
+	Resolver *net.Resolver
+	// Log takes one line a decision.
+	Log *slog.Logger
+}
+
+// Firewall is a forward proxy on loopback.
+type Firewall struct {
+	settings Settings
+	config   pipelock.Config
+	dialer   *net.Dialer
+	forward  *httputil.ReverseProxy
+	tunnels  *intercept.Server
+	front    *http.Server
+}
+
+// New returns a firewall that enforces config.
+func New(config pipelock.Config, settings Settings) *Firewall {
+	f := &Firewall{
+		settings: settings,
+		config:   config,
+		dialer: &net.Dialer{
+			Timeout:  dialTimeout,
+			Resolver: settings.Resolver,
+			Control:  newGuard(config.SSRF.IPAllowlist).control,
+		},
+	}
+	errors := httpErrors{settings.Log}
+	f.forward = f.newForward(errors)
+	f.tunnels = intercept.NewServer(settings.Authority, http.HandlerFunc(f.serveTunnelled), errors)
+	f.front = &http.Server{
+		Handler:           http.HandlerFunc(f.serveFront),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       f.idleTimeout(),
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          log.New(errors, "", 0),
+	}
+	return f
+}
+
+func (f *Firewall) idleTimeout() time.Duration {
+	return time.Duration(f.config.ForwardProxy.IdleTimeoutSeconds) * time.Second
+}
+
+// Serve answers on l until ctx ends, and then drops every connection.
+func (f *Firewall) Serve(ctx context.Context, l net.Listener) error {
+	done := make(chan error, 2)
+	go func() { done <- f.tunnels.Run() }()
+	go func() { done <- f.front.Serve(l) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-done:
+	}
+	closing := errors.Join(f.front.Close(), f.tunnels.Close())
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return closing
+}
+
+func (f *Firewall) newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           f.dialer.DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: f.settings.Roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true,
+		TLSHandshakeTimeout:   handshakeTimeout,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConns:          256,
+		MaxIdleConnsPerHost:   64,
+		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: 4<<20 - 1, MaxReceiveBufferPerConnection: 4<<20 - 1},
+	}
+}
+
+// httpErrors turns what net/http reports about connections into log lines.
+type httpErrors struct{ log *slog.Logger }
+
+var _ io.Writer = httpErrors{}
+
+func (h httpErrors) Write(p []byte) (int, error) {
+	h.log.Debug("http", "error", strings.TrimSpace(string(p)))
+	return len(p), nil
+}

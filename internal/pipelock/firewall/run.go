@@ -1,0 +1,96 @@
+package firewall
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/podbottle/podbottle/internal/intercept"
+	"github.com/podbottle/podbottle/internal/pipelock"
+)
+
+// readyFile is created in the run directory when the firewall answers.
+const readyFile = "ready"
+
+// banner says what this engine is not.
+const banner = "built-in firewall of podbottle: host allowlist, address guard, scan of what is sent; this is not pipelock"
+
+type flags struct {
+	slug, configDir, secretsDir, runDir, roots string
+	listen                                     netip.AddrPort
+}
+
+func parseFlags(args []string) (flags, error) {
+	var f flags
+	set := flag.NewFlagSet("firewall", flag.ContinueOnError)
+	set.StringVar(&f.slug, "slug", "", "the bottle's slug")
+	set.TextVar(&f.listen, "listen", netip.MustParseAddrPort("127.0.0.1:8888"), "loopback address to listen on")
+	set.StringVar(&f.configDir, "config", "/etc/podbottle", "configuration directory")
+	set.StringVar(&f.secretsDir, "secrets", "/run/podbottle/secrets", "secrets directory")
+	set.StringVar(&f.runDir, "run", "/run/podbottle/run", "directory of the ready marker")
+	set.StringVar(&f.roots, "roots", "", "PEM file of the trusted authorities; roots.pem of the configuration directory by default")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
+	switch {
+	case set.NArg() > 0:
+		return f, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	case f.slug == "":
+		return f, errors.New("--slug is required")
+	case !f.listen.Addr().IsLoopback():
+		return f, fmt.Errorf("the listen address %s is not on loopback", f.listen)
+	}
+	if f.roots == "" {
+		f.roots = filepath.Join(f.configDir, pipelock.RootsFile)
+	}
+	return f, nil
+}
+
+// Run is the sidecar's main function: it serves until ctx ends.
+func Run(ctx context.Context, args []string) error {
+	f, err := parseFlags(args)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
+	ready := filepath.Join(f.runDir, readyFile)
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("stale marker: %w", err)
+	}
+	data, err := os.ReadFile(filepath.Join(f.configDir, pipelock.ConfigFile))
+	if err != nil {
+		return err
+	}
+	config, err := pipelock.ParseConfig(data)
+	if err != nil {
+		return err
+	}
+	authority, err := intercept.LoadAuthority(filepath.Join(f.secretsDir, pipelock.CACertFile), filepath.Join(f.secretsDir, pipelock.CAKeyFile))
+	if err != nil {
+		return err
+	}
+	rootsPEM, err := os.ReadFile(f.roots)
+	if err != nil {
+		return fmt.Errorf("trusted authorities: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(rootsPEM) {
+		return fmt.Errorf("trusted authorities: %s holds no certificate", f.roots)
+	}
+	listener, err := net.Listen("tcp", f.listen.String())
+	if err != nil {
+		return err
+	}
+	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist))
+	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+		return err
+	}
+	return New(config, Settings{Slug: f.slug, Authority: authority, Roots: roots, Log: log}).Serve(ctx, listener)
+}

@@ -1,0 +1,182 @@
+package firewall
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"time"
+
+	"log"
+
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/intercept"
+)
+
+// ReasonHeader carries the reason of a refusal on every answer that the firewall
+// itself gives. An upstream cannot set it.
+const ReasonHeader = "Podbottle-Reason"
+
+// Reasons of the firewall.
+const (
+	reasonAllowed  = "allowed"
+	reasonBad      = "firewall-bad-request"
+	reasonHost     = "firewall-host"
+	reasonAddress  = "firewall-address"
+	reasonSecret   = "firewall-secret"
+	reasonUpstream = "upstream-failed"
+)
+
+// serveFront answers on the firewall's own port.
+func (f *Firewall) serveFront(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		f.connect(w, r)
+	case r.URL.Scheme == "http" && r.URL.Host != "":
+		f.serve(w, r, "http", 80)
+	default:
+		f.refuse(w, r, http.StatusBadRequest, reasonBad, "this is a proxy")
+	}
+}
+
+// connect opens a tunnel to an allowed host: intercepted, or piped as it is where
+// the configuration passes the host's TLS through.
+func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
+	host, port, err := egress.ParseAuthority(r.RequestURI)
+	if err != nil || !f.config.Allows(host) {
+		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.RequestURI))
+		return
+	}
+	target := intercept.Target{Host: host, Port: port}
+	var upstream net.Conn
+	if f.config.PassesThrough(host) {
+		if upstream, err = f.dialer.DialContext(r.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
+			f.dialFailed(w, r, err)
+			return
+		}
+		defer upstream.Close()
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() {
+		if upstream != nil {
+			_ = conn.Close()
+		}
+	}()
+	if _, err := conn.Write([]byte("HTTP/1.1 200 Connection established\r\n\r\n")); err != nil {
+		_ = conn.Close()
+		return
+	}
+	if upstream != nil {
+		f.log(r, host, reasonAllowed, 0)
+		pipe(conn, buffered.Reader, upstream, f.idleTimeout())
+		return
+	}
+	if err := f.tunnels.Serve(context.WithoutCancel(r.Context()), conn, buffered.Reader, target); err != nil {
+		f.log(r, host, reasonBad, 0)
+	}
+}
+
+// pipe copies both ways until both sides are done or nothing moves for idle.
+func pipe(client net.Conn, buffered *bufio.Reader, upstream net.Conn, idle time.Duration) {
+	done := make(chan struct{}, 2)
+	copyOne := func(dst net.Conn, src io.Reader) {
+		_, _ = io.Copy(dst, src)
+		if half, ok := dst.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
+		done <- struct{}{}
+	}
+	watch := &idleWatch{client: client, upstream: upstream, idle: idle}
+	timer := time.AfterFunc(idle, watch.expire)
+	watch.timer = timer
+	defer timer.Stop()
+	go copyOne(upstream, watch.reader(buffered))
+	go copyOne(client, watch.reader(upstream))
+	<-done
+	<-done
+}
+
+func (f *Firewall) serveTunnelled(w http.ResponseWriter, r *http.Request) {
+	target, ok := intercept.TargetOf(r.Context())
+	if !ok {
+		panic("request without a tunnel")
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	host, port, err := egress.ParseHostPort(r.Host, target.Port)
+	if err != nil || host != target.Host || port != target.Port {
+		f.refuse(w, r, http.StatusMisdirectedRequest, reasonBad, "the request is for another host than its CONNECT was")
+		return
+	}
+	f.serve(w, r, scheme, target.Port)
+}
+
+// serve judges one decrypted or plain request and forwards it.
+func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, defaultPort int) {
+	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
+	if err != nil || !f.config.Allows(host) {
+		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.Host))
+		return
+	}
+	out := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port))}
+	f.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), destinationKey{}, out)))
+}
+
+type destinationKey struct{}
+
+// destination is where a request goes.
+type destination struct{ scheme, host string }
+
+func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: f.newTransport(),
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			to := pr.In.Context().Value(destinationKey{}).(destination)
+			pr.Out.URL.Scheme, pr.Out.URL.Host = to.scheme, to.host
+			pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+		},
+		ModifyResponse: func(res *http.Response) error {
+			res.Header.Del(ReasonHeader)
+			f.log(res.Request, res.Request.URL.Hostname(), reasonAllowed, res.StatusCode)
+			return nil
+		},
+		ErrorHandler:  f.dialFailed,
+		FlushInterval: -1,
+		ErrorLog:      log.New(errors, "", 0),
+	}
+}
+
+func (f *Firewall) dialFailed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errAddress) {
+		f.refuse(w, r, http.StatusForbidden, reasonAddress, "blocked: the host resolves to an address that is not public; the route's pipelock.ssrf_ip_allowlist can allow it")
+		return
+	}
+	f.settings.Log.Warn("upstream", "host", r.Host, "error", err)
+	f.refuse(w, r, http.StatusBadGateway, reasonUpstream, "the upstream host cannot be reached")
+}
+
+func (f *Firewall) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
+	f.log(r, r.Host, reason, status)
+	w.Header().Set(ReasonHeader, reason)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintln(w, message)
+}
+
+func (f *Firewall) log(r *http.Request, host, reason string, status int) {
+	verdict := "deny"
+	if reason == reasonAllowed {
+		verdict = "allow"
+	}
+	f.settings.Log.Info("request", "slug", f.settings.Slug, "verdict", verdict, "reason", reason, "method", r.Method, "host", host, "status", status)
+}
