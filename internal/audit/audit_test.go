@@ -23,7 +23,7 @@ func write(t *testing.T, path string, hosts ...string) {
 		t.Fatal(err)
 	}
 	for _, host := range hosts {
-		if err := w.Append(entry{host}); err != nil {
+		if _, err := w.Append(entry{host}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -50,8 +50,8 @@ func TestChainGoesOnAfterReopening(t *testing.T) {
 		t.Fatalf("Verify = %d, %v; want 3", n, err)
 	}
 	info, err := os.Stat(path)
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v; want 0600", info.Mode(), err)
+	if err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v, %v; want 0644", info.Mode(), err)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestOpenCutsATornLineAndSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, whole[:len(whole)-5], 0o600); err != nil {
+	if err := os.WriteFile(path, whole[:len(whole)-5], 0o644); err != nil {
 		t.Fatal(err)
 	}
 	w, err := Open(path)
@@ -115,7 +115,7 @@ func TestOpenCutsATornLineAndSaysSo(t *testing.T) {
 	if w.Torn == 0 {
 		t.Error("Torn is 0")
 	}
-	if err := w.Append(entry{"c"}); err != nil {
+	if _, err := w.Append(entry{"c"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
@@ -143,7 +143,7 @@ func TestOpenRefusesABrokenChainAndASecondWriter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, bytes.Replace(whole, []byte(`"a"`), []byte(`"A"`), 1), 0o600); err != nil {
+	if err := os.WriteFile(path, bytes.Replace(whole, []byte(`"a"`), []byte(`"A"`), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	var broken *BreakError
@@ -159,11 +159,11 @@ func TestAppendRefusesWhatIsNoObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, record := range []any{"text", 3, nil, entry{strings.Repeat("x", maxLine)}} {
-		if err := w.Append(record); err == nil {
+		if _, err := w.Append(record); err == nil {
 			t.Errorf("Append(%.10v) succeeded", record)
 		}
 	}
-	if err := w.Append(struct{}{}); err != nil {
+	if _, err := w.Append(struct{}{}); err != nil {
 		t.Errorf("empty object: %v", err)
 	}
 	if err := w.Close(); err != nil {
@@ -196,7 +196,7 @@ func TestAppendFromManyGoroutinesWhileFollowed(t *testing.T) {
 	for i := range writers {
 		group.Go(func() {
 			for j := range each {
-				if err := w.Append(entry{fmt.Sprint(i, j)}); err != nil {
+				if _, err := w.Append(entry{fmt.Sprint(i, j)}); err != nil {
 					t.Error(err)
 				}
 			}

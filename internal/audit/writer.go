@@ -25,11 +25,12 @@ type Writer struct {
 	Torn int64
 }
 
-// Open opens a file to append to, and creates it with mode 0600. It reads the
-// file once, to find the end of the chain; a broken chain is an error, because to
+// Open opens a file to append to, and creates it with mode 0644: a sidecar writes
+// it as another uid than the user who reads it, so it is the directory above that
+// must be closed to others. It reads the file once, to find the end of the chain; a broken chain is an error, because to
 // go on after it would hide the break.
 func Open(path string) (*Writer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("audit file: %w", err)
 	}
@@ -83,24 +84,24 @@ func (w *Writer) cutTorn() (int64, error) {
 	return size - torn, w.file.Truncate(size - torn)
 }
 
-// Append writes one record, a value whose JSON form is an object. The line is
-// with the kernel when Append returns. After an error the chain is as before: a line
+// Append writes one record, a value whose JSON form is an object, and returns the
+// number of its line. The line is with the kernel when Append returns. After an error the chain is as before: a line
 // of which only a part could be written is taken back.
-func (w *Writer) Append(record any) error {
+func (w *Writer) Append(record any) (seq int, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	line, err := encode(Link{w.end.seq + 1, w.end.prev}, record)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n, err := w.file.Write(append(line, '\n')); err != nil {
 		if n > 0 {
 			err = errors.Join(err, w.takeBack(int64(n)))
 		}
-		return fmt.Errorf("audit file: %w", err)
+		return 0, fmt.Errorf("audit file: %w", err)
 	}
 	w.end = checker{seq: w.end.seq + 1, prev: hashOf(line)}
-	return nil
+	return w.end.seq, nil
 }
 
 func (w *Writer) takeBack(n int64) error {

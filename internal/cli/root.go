@@ -37,6 +37,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.AddCommand(
+		newAudit(streams),
 		newVersion(streams, version),
 	)
 	return root

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
@@ -40,6 +41,8 @@ type bottle struct {
 	port     int    // of the upstream
 	host     string // of the upstream, a name that resolves to loopback
 	ready    int    // calls of agent-ready
+
+	auditFile string
 }
 
 // newBottle starts a TLS upstream under the name host and a way to it. edit may
@@ -63,13 +66,24 @@ func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route)) *bo
 	b.trust = agentCA
 	b.proxy = New(Config{
 		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir,
-		AgentReady: func() error { b.ready++; return nil }, Log: quiet(),
+		AgentReady: func() error { b.ready++; return nil }, Audit: b.openAudit(), Log: quiet(),
 	})
 	if err := b.proxy.SetRoutes([]egress.Route{route}, 1); err != nil {
 		t.Fatal(err)
 	}
 	b.proxyURL = &url.URL{Scheme: "http", Host: serve(t, b.proxy.Serve).String()}
 	return b
+}
+
+func (b *bottle) openAudit() *audit.Writer {
+	b.t.Helper()
+	b.auditFile = filepath.Join(b.t.TempDir(), egress.AuditFile)
+	w, err := audit.Open(b.auditFile)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = w.Close() })
+	return w
 }
 
 func (b *bottle) setToken(value string) {

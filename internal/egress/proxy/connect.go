@@ -13,18 +13,16 @@ import (
 // then given inside, where programs show it to the people who use them, which
 // they do not do with the answer to CONNECT.
 func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
-	x := p.begin(w, r, false)
-	x.path = requestPath{}
+	x := p.begin(w, r)
+	defer x.finish()
+	x.event, x.path = egress.EventTunnel, requestPath{}
 	host, port, err := egress.ParseAuthority(r.RequestURI)
 	if err != nil {
 		x.refuse(badHost(err, r.RequestURI))
 		return
 	}
 	x.host, x.port = host, port
-	policy := p.policy.Load()
-	x.generation = policy.generation
-	if v := policy.decideTunnel(host, port); !v.allowed() {
-		x.route = v.route
+	if v := p.policy.Load().decideTunnel(host, port); !v.allowed() {
 		x.refuse(v)
 		return
 	}
@@ -39,7 +37,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	err = p.tunnels.Serve(context.WithoutCancel(r.Context()), conn, buffered.Reader, intercept.Target{Host: host, Port: port})
 	if err != nil {
-		x.record(tunnelReason(err), 0)
+		x.reason = tunnelReason(err)
 	}
 }
 

@@ -9,10 +9,15 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/leak"
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
-// exchange is one request on its way through the proxy.
+// maxRecordedPath bounds the path in a record.
+const maxRecordedPath = 1024
+
+// exchange is one request on its way through the proxy. It leaves one record,
+// when it is over.
 type exchange struct {
 	proxy *Proxy
 	w     http.ResponseWriter
@@ -25,21 +30,67 @@ type exchange struct {
 	path       requestPath
 	route      *egress.Route
 	token      secret.Value
+	masker     *leak.Matcher // masks token in the response; nil for nothing to mask
 	generation int
+
+	event  string
+	reason Reason
+	status int
+	detail string
 
 	sent, received atomic.Int64
 	touched        atomic.Int64 // when a byte last moved, in nanoseconds since start
 }
 
-func (p *Proxy) begin(w http.ResponseWriter, r *http.Request, encrypted bool) *exchange {
-	return &exchange{proxy: p, w: w, r: r, start: time.Now(), encrypted: encrypted, path: parsePath(r.URL.EscapedPath())}
+// begin starts an exchange. Its finish must be called.
+func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	p.inflight.Add(1)
+	p.metrics.inflight.Inc()
+	return &exchange{
+		proxy: p, w: w, r: r, start: time.Now(), encrypted: r.TLS != nil, path: parsePath(r.URL.EscapedPath()),
+		event: egress.EventRequest, generation: p.policy.Load().generation,
+	}
 }
 
-// refuse answers with the reason and records it.
+// finish records the exchange.
+func (x *exchange) finish() {
+	defer x.proxy.inflight.Done()
+	x.proxy.metrics.inflight.Dec()
+	if x.reason == "" {
+		return // a tunnel: the requests in it are recorded
+	}
+	verdict := egress.VerdictDeny
+	if x.reason == ReasonAllowed {
+		verdict = egress.VerdictAllow
+	}
+	record := egress.Record{
+		Event: x.event, Verdict: verdict, Reason: string(x.reason), Method: shorten(x.r.Method, 32),
+		Host: x.host, Port: x.port, Path: shorten(x.path.escaped, maxRecordedPath), Status: x.status,
+		Sent: x.sent.Load(), Received: x.received.Load(),
+		DurationMS: float64(time.Since(x.start).Microseconds()) / 1000, Generation: x.generation, Detail: x.detail,
+	}
+	if x.route != nil {
+		record.Route = x.route.Host
+	}
+	x.proxy.recorder.write(record)
+	x.proxy.metrics.count(record)
+}
+
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most-3] + "..."
+}
+
+// refuse answers with the reason.
 func (x *exchange) refuse(v verdict) {
+	x.reason, x.status = v.reason, v.reason.status()
+	if v.route != nil {
+		x.route = v.route
+	}
 	answer := refusal{Reason: v.reason, Message: v.detail, Host: x.host, Port: x.port, Path: x.path.escaped, Method: x.r.Method}
 	answer.advise(x.proxy.config.GitGate)
-	x.record(v.reason, v.reason.status())
 	answer.write(x.w, x.r.Header.Get("Accept"))
 }
 
@@ -51,40 +102,41 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 var errIdle = errors.New("no byte moved for ten minutes")
 
 // forward sends the request on and the response back. An exchange in which
-// nothing moves for idleTimeout is cut; one that moves may take forever.
+// nothing moves for the idle timeout is cut; one that moves may take forever.
 func (x *exchange) forward(proxy *httputil.ReverseProxy) {
+	x.reason = ReasonAllowed
 	ctx, cancel := context.WithCancelCause(context.WithValue(x.r.Context(), exchangeKey{}, x))
 	defer cancel(nil)
-	var idle *time.Timer
-	idle = time.AfterFunc(idleTimeout, func() {
-		quiet := time.Since(x.start) - time.Duration(x.touched.Load())
-		if quiet < idleTimeout {
-			idle.Reset(idleTimeout - quiet)
-			return
-		}
+	timeout := x.proxy.config.IdleTimeout
+	idle := newIdleTimer(timeout, func() time.Duration { return time.Since(x.start) - time.Duration(x.touched.Load()) }, func() {
 		cancel(errIdle)
 		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now())
 	})
 	defer idle.Stop()
-	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
+	defer func() {
+		if errors.Is(context.Cause(ctx), errIdle) {
+			x.detail = errIdle.Error()
+		}
+	}()
+	proxy.ServeHTTP(&maskedHeader{ResponseWriter: x.w, masker: x.masker}, x.r.WithContext(ctx))
+}
+
+// newIdleTimer calls expire once quiet reports a time of at least timeout. It
+// looks when that may first be so, instead of being reset by every byte.
+func newIdleTimer(timeout time.Duration, quiet func() time.Duration, expire func()) *time.Timer {
+	timer := make(chan *time.Timer, 1)
+	t := time.AfterFunc(timeout, func() {
+		self := <-timer
+		timer <- self
+		if left := timeout - quiet(); left > 0 {
+			self.Reset(left)
+			return
+		}
+		expire()
+	})
+	timer <- t
+	return t
 }
 
 // touch notes that bytes moved.
 func (x *exchange) touch() { x.touched.Store(int64(time.Since(x.start))) }
-
-// record writes the one line that a request leaves.
-func (x *exchange) record(reason Reason, status int) {
-	verdict := "deny"
-	if reason == ReasonAllowed {
-		verdict = "allow"
-	}
-	route := ""
-	if x.route != nil {
-		route = x.route.Host
-	}
-	x.proxy.config.Log.Info("request",
-		"slug", x.proxy.config.Slug, "verdict", verdict, "reason", string(reason), "method", x.r.Method,
-		"host", x.host, "port", x.port, "path", x.path.escaped, "route", route, "status", status,
-		"sent", x.sent.Load(), "received", x.received.Load(),
-		"duration_ms", float64(time.Since(x.start).Microseconds())/1000, "generation", x.generation)
-}

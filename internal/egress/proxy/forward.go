@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/podbottle/podbottle/internal/leak"
 )
 
 const (
@@ -22,6 +24,7 @@ const (
 	continueTimeout  = time.Second // how long an upstream may take to say 100 before the body is sent anyway
 	idleConnTimeout  = 90 * time.Second
 	copyBuffer       = 32 << 10
+	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads
 )
 
 // firewallError is a CONNECT that the firewall refused.
@@ -36,8 +39,8 @@ var errFirewallDown = errors.New("the firewall does not answer")
 
 // newTransport returns the upstream leg. Its dialler ignores the address it is
 // asked for: there is only the firewall.
-func (p *Proxy) newTransport() *http.Transport {
-	firewall := p.config.Firewall.String()
+func newTransport(config Config) *http.Transport {
+	firewall := config.Firewall.String()
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	return &http.Transport{
 		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: firewall}),
@@ -54,7 +57,7 @@ func (p *Proxy) newTransport() *http.Transport {
 			}
 			return nil
 		},
-		TLSClientConfig:       &tls.Config{RootCAs: p.config.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:       &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,
 		TLSHandshakeTimeout:   handshakeTimeout,
@@ -62,16 +65,16 @@ func (p *Proxy) newTransport() *http.Transport {
 		IdleConnTimeout:       idleConnTimeout,
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   64,
-		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: 4<<20 - 1, MaxReceiveBufferPerConnection: 4<<20 - 1},
+		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow},
 	}
 }
 
-func (p *Proxy) newForward(errors io.Writer) *httputil.ReverseProxy {
+func newForward(config Config, errors io.Writer) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:      p.newTransport(),
+		Transport:      newTransport(config),
 		Rewrite:        rewrite,
-		ModifyResponse: p.modifyResponse,
-		ErrorHandler:   p.upstreamFailed,
+		ModifyResponse: modifyResponse,
+		ErrorHandler:   upstreamFailed,
 		FlushInterval:  -1,
 		BufferPool:     &bufferPool{},
 		ErrorLog:       log.New(errors, "", 0),
@@ -101,21 +104,48 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if x.route.AuthScheme != "" {
 		inject(out.Header, x.route, x.token)
 	}
+	if x.masker != nil {
+		limitEncodings(out.Header)
+	}
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &countedBody{ReadCloser: out.Body, x: x, count: x.sent.Add}
 	}
 }
 
-func (p *Proxy) modifyResponse(res *http.Response) error {
+// modifyResponse puts the counter and, where a token was injected, the masking
+// between the upstream and the agent.
+func modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
+	x.status = res.StatusCode
 	x.touch()
-	x.record(ReasonAllowed, res.StatusCode)
+	maskHeader(res.Header, x.masker)
+	if upgraded, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
+		res.Body = &countedUpgrade{ReadWriteCloser: maskUpgrade(upgraded, x.masker), x: x}
+		return nil
+	}
+	if x.masker != nil {
+		if err := decode(res); err != nil {
+			return err
+		}
+		if res.Body != http.NoBody {
+			res.Body = &maskedTrailer{ReadCloser: leak.NewReader(res.Body, x.masker), res: res, masker: x.masker}
+		}
+	}
+	res.Body = &countedBody{ReadCloser: res.Body, x: x, count: x.received.Add}
 	return nil
 }
 
+func maskUpgrade(upgraded io.ReadWriteCloser, masker *leak.Matcher) io.ReadWriteCloser {
+	if masker == nil {
+		return upgraded
+	}
+	return maskedUpgrade{leak.NewReader(upgraded, masker), upgraded}
+}
+
 // upstreamFailed answers when there is no response to pass on.
-func (p *Proxy) upstreamFailed(_ http.ResponseWriter, r *http.Request, err error) {
+func upstreamFailed(_ http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
+	x.proxy.config.Log.Debug("upstream", "host", x.host, "error", err)
 	x.refuse(failure(context.Cause(r.Context()), err))
 }
 
@@ -123,11 +153,15 @@ func failure(cause, err error) verdict {
 	var refused *firewallError
 	switch {
 	case errors.Is(cause, errIdle):
-		return verdict{reason: ReasonIdle, detail: "no byte moved for ten minutes"}
+		return verdict{reason: ReasonIdle, detail: errIdle.Error()}
+	case errors.Is(cause, context.Canceled):
+		return verdict{reason: ReasonGone, detail: "the client went away"}
 	case errors.As(err, &refused):
 		return verdict{reason: ReasonFirewall, detail: refused.Error()}
 	case errors.Is(err, errFirewallDown):
 		return verdict{reason: ReasonFirewallDown, detail: "the firewall of this bottle does not answer; nothing is sent without it"}
+	case errors.Is(err, errEncoding):
+		return verdict{reason: ReasonEncoding, detail: errEncoding.Error()}
 	default:
 		return verdict{reason: ReasonUpstream, detail: "the host could not be reached through the firewall"}
 	}
@@ -146,6 +180,26 @@ func (b *countedBody) Read(p []byte) (int, error) {
 		b.count(int64(n))
 		b.x.touch()
 	}
+	return n, err
+}
+
+// countedUpgrade is countedBody for the connection of a switched protocol.
+type countedUpgrade struct {
+	io.ReadWriteCloser
+	x *exchange
+}
+
+func (c *countedUpgrade) Read(p []byte) (int, error) {
+	n, err := c.ReadWriteCloser.Read(p)
+	c.x.received.Add(int64(n))
+	c.x.touch()
+	return n, err
+}
+
+func (c *countedUpgrade) Write(p []byte) (int, error) {
+	n, err := c.ReadWriteCloser.Write(p)
+	c.x.sent.Add(int64(n))
+	c.x.touch()
 	return n, err
 }
 

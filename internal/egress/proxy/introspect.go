@@ -25,6 +25,7 @@ func (p *Proxy) introspect(x *exchange) {
 			x.refuse(verdict{reason: ReasonBadRequest, detail: "the route table cannot be shown"})
 			return
 		}
+		x.reason, x.status = ReasonAllowed, http.StatusOK
 		x.w.Header().Set("Content-Type", "application/json")
 		x.w.Header().Set("Cache-Control", "no-store")
 		_, _ = x.w.Write(append(body, '\n'))
@@ -34,7 +35,7 @@ func (p *Proxy) introspect(x *exchange) {
 			x.refuse(verdict{reason: ReasonBadRequest, detail: "the marker cannot be written"})
 			return
 		}
-		p.config.Log.Info("agent-ready", "slug", p.config.Slug)
+		x.event, x.reason, x.status = egress.EventAgent, ReasonAllowed, http.StatusNoContent
 		x.w.WriteHeader(http.StatusNoContent)
 	default:
 		x.refuse(verdict{reason: ReasonBadRequest, detail: "this host answers GET /allowlist and PUT /agent-ready"})

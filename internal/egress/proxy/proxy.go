@@ -16,9 +16,11 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/intercept"
 )
@@ -27,6 +29,7 @@ const (
 	headerTimeout  = 30 * time.Second
 	idleTimeout    = 10 * time.Minute
 	maxHeaderBytes = 256 << 10
+	recordTime     = 700 * time.Millisecond // of the second that the sidecar has to stop
 )
 
 // Config is what a Proxy needs.
@@ -45,26 +48,39 @@ type Config struct {
 	GitGate string
 	// AgentReady is called when the agent's handover reports.
 	AgentReady func() error
+	// IdleTimeout is how long an exchange may stand still; ten minutes if zero.
+	IdleTimeout time.Duration
+	// Audit takes one record a decision.
+	Audit *audit.Writer
 	// Log takes one line a decision.
 	Log *slog.Logger
 }
 
 // Proxy is the forward proxy. Its route table can be replaced while it serves.
 type Proxy struct {
-	config  Config
-	policy  atomic.Pointer[policy]
-	tokens  tokens
-	forward *httputil.ReverseProxy
-	tunnels *intercept.Server
-	front   *http.Server
+	config   Config
+	policy   atomic.Pointer[policy]
+	tokens   tokens
+	recorder recorder
+	metrics  *metrics
+	forward  *httputil.ReverseProxy
+	tunnels  *intercept.Server
+	front    *http.Server
+	inflight sync.WaitGroup // exchanges that are not recorded yet
 }
 
 // New returns a proxy that lets nothing out until SetRoutes is called.
 func New(config Config) *Proxy {
-	p := &Proxy{config: config, tokens: tokens{config.TokenDir}}
+	if config.IdleTimeout == 0 {
+		config.IdleTimeout = idleTimeout
+	}
+	p := &Proxy{
+		config: config, tokens: tokens{dir: config.TokenDir}, metrics: newMetrics(),
+		recorder: recorder{slug: config.Slug, log: config.Log, audit: config.Audit},
+	}
 	errors := httpErrors{config.Log}
 	p.policy.Store(&policy{})
-	p.forward = p.newForward(errors)
+	p.forward = newForward(config, errors)
 	p.tunnels = intercept.NewServer(config.Authority, http.HandlerFunc(p.serveTunnelled), errors)
 	p.front = &http.Server{
 		Handler:           http.HandlerFunc(p.serveFront),
@@ -84,6 +100,7 @@ func (p *Proxy) SetRoutes(routes []egress.Route, generation int) error {
 		return err
 	}
 	p.policy.Store(policy)
+	p.metrics.generation.Set(float64(generation))
 	return nil
 }
 
@@ -98,10 +115,22 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	case err = <-done:
 	}
 	closing := errors.Join(p.front.Close(), p.tunnels.Close())
+	p.waitForRecords()
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return closing
+}
+
+// waitForRecords gives the exchanges that were cut the time to leave their record.
+func (p *Proxy) waitForRecords() {
+	done := make(chan struct{})
+	go func() { p.inflight.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(recordTime):
+		p.config.Log.Error("some requests left no record")
+	}
 }
 
 // serveFront answers on the proxy's own port: CONNECT and absolute-form requests.
@@ -112,7 +141,8 @@ func (p *Proxy) serveFront(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Scheme == "http" && r.URL.Host != "":
 		p.serve(w, r, intercept.Target{}, false)
 	default:
-		x := p.begin(w, r, false)
+		x := p.begin(w, r)
+		defer x.finish()
 		x.refuse(verdict{reason: ReasonBadRequest, detail: "this is a proxy: it takes CONNECT, and http:// URLs in absolute form"})
 	}
 }
@@ -129,12 +159,9 @@ func (p *Proxy) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 // serve judges one request and forwards it or says why not. Inside a tunnel the
 // request must name the tunnel's target.
 func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.Target, tunnelled bool) {
-	encrypted := r.TLS != nil
-	x := p.begin(w, r, encrypted)
+	x := p.begin(w, r)
+	defer x.finish()
 	defaultPort := 80
-	if encrypted {
-		defaultPort = 443
-	}
 	if tunnelled {
 		defaultPort = target.Port
 	}
@@ -152,10 +179,14 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.T
 		p.introspect(x)
 		return
 	}
+	if p.recorder.broken.Load() {
+		x.refuse(verdict{reason: ReasonAudit, detail: "the audit file cannot be written; nothing is let out until it can"})
+		return
+	}
 	policy := p.policy.Load()
 	x.generation = policy.generation
 	v := policy.decide(question{
-		method: r.Method, host: host, port: port, tls: encrypted,
+		method: r.Method, host: host, port: port, tls: x.encrypted,
 		path: x.path, query: r.URL.RawQuery, header: r.Header, now: x.start,
 	})
 	if v.route != nil {
@@ -184,6 +215,9 @@ func (p *Proxy) authorize(x *exchange) (verdict, bool) {
 	x.token = p.tokens.get(x.route.TokenEnv)
 	if x.token.Empty() {
 		return verdict{reason: ReasonNoToken, detail: "the token slot " + x.route.TokenEnv + " of this route has no value; the operator has to start the bottle with one"}, false
+	}
+	if !x.route.AllowReflection {
+		x.masker = p.tokens.matcher(x.route.TokenEnv, x.token)
 	}
 	return verdict{}, true
 }

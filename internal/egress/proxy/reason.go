@@ -58,6 +58,12 @@ const (
 	ReasonUpstream Reason = "upstream-failed"
 	// ReasonEncoding: the response is encoded in a way that cannot be searched for the token.
 	ReasonEncoding Reason = "unreadable-encoding"
+	// ReasonGone: the client went away before there was an answer.
+	ReasonGone Reason = "client-gone"
+	// ReasonAudit: the audit file cannot be written, so nothing is let out.
+	ReasonAudit Reason = "audit-failed"
+	// ReasonBadRoutes: a route table was refused and the old one kept.
+	ReasonBadRoutes Reason = "bad-routes"
 	// ReasonIdle: no byte moved for ten minutes.
 	ReasonIdle Reason = "idle"
 )

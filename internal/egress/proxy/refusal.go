@@ -33,6 +33,8 @@ var statuses = map[Reason]int{
 	ReasonUpstream:     http.StatusBadGateway,
 	ReasonEncoding:     http.StatusBadGateway,
 	ReasonIdle:         http.StatusGatewayTimeout,
+	ReasonGone:         http.StatusBadGateway,
+	ReasonAudit:        http.StatusServiceUnavailable,
 }
 
 func (r Reason) status() int {

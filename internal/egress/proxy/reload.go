@@ -57,17 +57,19 @@ func (r *reloader) apply(data []byte) error {
 }
 
 func (r *reloader) report(err error) {
-	log := r.proxy.config.Log
+	record := egress.Record{Event: egress.EventRoutes, Verdict: egress.VerdictAllow, Reason: string(ReasonAllowed), Generation: r.generation}
+	outcome := "loaded"
 	status := egress.RoutesStatus{Generation: r.generation, SHA256: egress.Fingerprint(r.last), Time: time.Now().UTC()}
 	if err != nil {
 		status.Error = err.Error()
-		log.Error("routes refused", "error", err, "generation", r.generation)
-	} else {
-		log.Info("routes loaded", "generation", r.generation)
+		record.Verdict, record.Reason, record.Detail = egress.VerdictDeny, string(ReasonBadRoutes), status.Error
+		outcome = "refused"
 	}
+	r.proxy.recorder.write(record)
+	r.proxy.metrics.reloads.WithLabelValues(outcome).Inc()
 	data, _ := json.Marshal(status) // strings, numbers and a time
 	if err := renameio.WriteFile(r.status, append(data, '\n'), 0o644); err != nil {
-		log.Error("routes status", "error", err)
+		r.proxy.config.Log.Error("routes status", "error", err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/intercept"
 )
@@ -83,9 +84,17 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	records, err := audit.Open(filepath.Join(f.stateDir, egress.AuditFile))
+	if err != nil {
+		return err
+	}
+	defer records.Close()
+	if records.Torn > 0 {
+		log.Warn("audit: cut an incomplete last line", "bytes", records.Torn)
+	}
 	proxy := New(Config{
 		Slug: f.slug, Authority: authority, Firewall: f.firewall, Roots: roots, TokenDir: f.secretsDir,
-		GitGate: f.gitGate, Log: log,
+		GitGate: f.gitGate, Audit: records, Log: log,
 		AgentReady: func() error { return touch(filepath.Join(f.runDir, agentReadyFile)) },
 	})
 	routes := &reloader{proxy: proxy, dir: f.configDir, status: filepath.Join(f.runDir, egress.RoutesStatusFile)}
@@ -96,9 +105,18 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var scrapes net.Listener
+	if f.metrics.IsValid() {
+		if scrapes, err = net.Listen("tcp", f.metrics.String()); err != nil {
+			return err
+		}
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return proxy.Serve(ctx, listener) })
 	group.Go(func() error { return routes.watch(ctx) })
+	if scrapes != nil {
+		group.Go(func() error { return proxy.metrics.serve(ctx, scrapes) })
+	}
 	group.Go(func() error {
 		if err := waitForFirewall(ctx, f.firewall, f.listen); err != nil {
 			return err

@@ -6,25 +6,50 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/leak"
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
-// maxToken bounds what is read from a slot's file.
-const maxToken = 64 << 10
-
 // tokens is the directory with one file a slot. It is read for every request:
 // a slot may be filled, changed or emptied while the bottle runs.
-type tokens struct{ dir string }
+type tokens struct {
+	dir string
+
+	mu       sync.Mutex
+	matchers map[string]tokenMatcher // by slot
+}
+
+// tokenMatcher masks one value.
+type tokenMatcher struct {
+	value   secret.Value
+	matcher *leak.Matcher
+}
+
+// matcher returns what masks the value of a slot, made anew when the value has changed.
+func (t *tokens) matcher(slot string, value secret.Value) *leak.Matcher {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.matchers[slot]; known.value == value {
+		return known.matcher
+	}
+	if t.matchers == nil {
+		t.matchers = make(map[string]tokenMatcher)
+	}
+	matcher := leak.New(value)
+	t.matchers[slot] = tokenMatcher{value, matcher}
+	return matcher
+}
 
 // get returns the value of a slot. A missing, unreadable or over-long file, and a
 // value that no header can hold, count as empty.
-func (t tokens) get(slot string) secret.Value {
+func (t *tokens) get(slot string) secret.Value {
 	data, err := os.ReadFile(filepath.Join(t.dir, slot))
-	if err != nil || len(data) > maxToken {
+	if err != nil || len(data) > leak.MaxSecret {
 		return secret.Value{}
 	}
 	value := strings.TrimRight(string(data), "\r\n")
