@@ -119,8 +119,21 @@ func (d *document) syntaxError(err error) error {
 	var line int
 	if _, scanErr := fmt.Sscanf(msg, "line %d:", &line); scanErr == nil {
 		_, msg, _ = strings.Cut(msg, ": ")
+		line += parserErrorOffset(msg)
 	}
 	return &Error{File: d.file, Line: line, Msg: "not valid YAML: " + msg}
+}
+
+// parserErrorOffset is what the line of a message is short of: yaml.v3 counts
+// lines from 0 in the errors of its parser and from 1 in those of its scanner
+// (yaml.v3, parser.fail).
+func parserErrorOffset(msg string) int {
+	for _, prefix := range []string{"node content", "key", "'-' indicator", "',' or", "<document start>"} {
+		if strings.HasPrefix(msg, "did not find expected "+prefix) {
+			return 1
+		}
+	}
+	return 0
 }
 
 // plain refuses what a manifest has no use for and what makes YAML dangerous:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -52,9 +53,18 @@ func ParseHost(s string) (host string, port int, err error) {
 }
 
 func idnaHost(name string) (string, error) {
-	host, err := hostProfile().ToASCII(strings.TrimSuffix(name, "."))
+	invalid := errors.New("host is not a valid domain name")
+	if !utf8.ValidString(name) {
+		return "", invalid // the mapping would put another character in its place
+	}
+	profile := hostProfile()
+	host, err := profile.ToASCII(strings.TrimSuffix(name, "."))
 	if err != nil || host == "" || strings.HasSuffix(host, ".") {
-		return "", errors.New("host is not a valid domain name")
+		return "", invalid
+	}
+	// What a second mapping changes has no one form that egress could compare with.
+	if again, err := profile.ToASCII(host); err != nil || again != host {
+		return "", invalid
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if last[0] >= '0' && last[0] <= '9' {

@@ -109,7 +109,10 @@ func newCase(t *testing.T, archive *txtar.Archive) *goldenCase {
 	for _, f := range archive.Files {
 		if f.Name == "links" {
 			for line := range strings.Lines(strings.ReplaceAll(string(f.Data), "$WORK", c.work)) {
-				name, target, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+				name, target, ok := strings.Cut(strings.TrimSpace(line), " -> ")
+				if !ok {
+					continue
+				}
 				if err := os.Symlink(target, filepath.Join(c.work, name)); err != nil {
 					t.Fatal(err)
 				}

@@ -152,7 +152,7 @@ func (p *Plan) fill(host Host, tree state.Tree, in inputs) error {
 	if err := p.writeEnv(env, in, hasAuth); err != nil {
 		return err
 	}
-	if err := state.WriteFile(p.PromptFile, []byte(p.Prompt)); err != nil {
+	if err := state.WriteDraft(p.PromptFile, []byte(p.Prompt)); err != nil {
 		return err
 	}
 	if err := p.provision(host, tree, in, hasAuth); err != nil {
@@ -204,7 +204,7 @@ func (p *Plan) writeEnv(env environment, in inputs, hasAuth bool) error {
 	if err != nil {
 		return err
 	}
-	return state.WriteFile(p.EnvFile, content)
+	return state.WriteDraft(p.EnvFile, content)
 }
 
 // provision asks the provider what it needs and keeps its files in the agent's state.
@@ -228,7 +228,7 @@ func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (e
 		return err
 	}
 	for _, f := range p.AgentProvision.Files {
-		if err := state.WriteFile(filepath.Join(tree.Agent(), f.StateName), f.Content); err != nil {
+		if err := state.WriteDraft(filepath.Join(tree.Agent(), f.StateName), f.Content); err != nil {
 			return err
 		}
 	}
@@ -248,7 +248,7 @@ func (p *Plan) prepareWayOut(tree state.Tree, in inputs) error {
 	if err != nil {
 		return err
 	}
-	return state.WriteFile(p.Egress.RoutesFile, content)
+	return state.WriteDraft(p.Egress.RoutesFile, content)
 }
 
 // prepareSupervise makes the queue and shows the agent the recipe of its own
@@ -268,7 +268,7 @@ func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 	if err != nil {
 		return err
 	}
-	return state.WriteFile(filepath.Join(p.Supervise.CurrentConfigDir, "Dockerfile"), recipe)
+	return state.WriteDraft(filepath.Join(p.Supervise.CurrentConfigDir, "Dockerfile"), recipe)
 }
 
 func firstOf(texts ...string) string {

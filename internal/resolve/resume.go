@@ -54,7 +54,7 @@ func SaveLaunch(root string, plan *Plan) error {
 	}
 	sum := sha256.Sum256(data)
 	m.PlanDigest = "sha256:" + hex.EncodeToString(sum[:])
-	return state.WriteMetadata(root, m)
+	return state.CommitMetadata(root, m)
 }
 
 // Change is one value of the plan that differs from the last launch's.

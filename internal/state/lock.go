@@ -24,7 +24,11 @@ func Lock(root, slug string) (*BottleLock, error) {
 	// The file lies in the directory that Remove deletes: another process may have
 	// done so between open and lock, which leaves a lock on a file nobody else sees.
 	for {
-		if err := MakeDir(t.Dir()); err != nil {
+		err := MakeDir(t.Dir())
+		if errors.Is(err, os.ErrExist) {
+			continue // it went away between mkdir and stat
+		}
+		if err != nil {
 			return nil, err
 		}
 		file := flock.New(t.lockFile(), flock.SetPermissions(0o600))

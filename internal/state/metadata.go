@@ -35,8 +35,15 @@ type Metadata struct {
 // ErrNoMetadata is returned for a slug that has no metadata.
 var ErrNoMetadata = errors.New("no bottle of this name is kept; list them with: podbottle list --all")
 
-// WriteMetadata replaces the metadata of the bottle m.Identity, whose directory it creates if need be.
-func WriteMetadata(root string, m Metadata) error {
+// WriteMetadata replaces the metadata of the bottle m.Identity, whose directory
+// it creates if need be. CommitMetadata also waits until it is on the disk.
+func WriteMetadata(root string, m Metadata) error { return writeMetadata(root, m, WriteDraft) }
+
+// CommitMetadata is WriteMetadata for a bottle that is being launched: it can be
+// resumed after a power failure.
+func CommitMetadata(root string, m Metadata) error { return writeMetadata(root, m, WriteFile) }
+
+func writeMetadata(root string, m Metadata, write func(string, []byte) error) error {
 	t, err := Of(root, m.Identity)
 	if err != nil {
 		return err
@@ -48,7 +55,7 @@ func WriteMetadata(root string, m Metadata) error {
 	if err != nil {
 		return fmt.Errorf("metadata of %s: %w", m.Identity, err)
 	}
-	return WriteFile(t.Metadata(), append(data, '\n'))
+	return write(t.Metadata(), append(data, '\n'))
 }
 
 // ReadMetadata reads the metadata of a bottle. Unknown and missing fields are

@@ -123,11 +123,29 @@ func MakeDir(dir string) error {
 	return nil
 }
 
-// WriteFile replaces the file at path in one step. The content is never
-// readable by others, not even while it is written.
+// WriteFile replaces the file at path in one step, and it is on the disk when
+// WriteFile returns. The content is never readable by others, not even while it
+// is written.
 func WriteFile(path string, content []byte) error {
 	if err := renameio.WriteFile(path, content, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(path))); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// WriteDraft is WriteFile without waiting for the disk, for what the next launch
+// writes anew anyway. Waiting takes some milliseconds a file.
+func WriteDraft(path string, content []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-") // 0600
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
@@ -163,17 +181,52 @@ func ClearPreserve(root, slug string) error {
 	return nil
 }
 
+// removedPrefix begins the names of directories on their way out; no slug has it.
+const removedPrefix = ".removed-"
+
 // Remove deletes the state and the queue of a bottle; it is no error if they
-// are gone. The caller holds the bottle's lock.
+// are gone. The caller holds the bottle's lock, which lies in the state: so the
+// directory is first taken away as a whole and then deleted, or another process
+// could lock the bottle anew while half of it is still there.
 func Remove(root, slug string) error {
 	t, err := Of(root, slug)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.RemoveAll(t.Queue()), os.RemoveAll(t.Dir())); err != nil {
+	if err := t.remove(); err != nil {
 		return fmt.Errorf("remove the state of %s: %w", slug, err)
 	}
 	return nil
+}
+
+func (t Tree) remove() error {
+	if err := os.RemoveAll(t.Queue()); err != nil {
+		return err
+	}
+	// Another process's sweep may take the new directory before it is used.
+	for {
+		if _, err := os.Lstat(t.Dir()); errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		away, err := os.MkdirTemp(filepath.Dir(t.Dir()), removedPrefix)
+		if err != nil {
+			return err
+		}
+		err = os.Rename(t.Dir(), filepath.Join(away, t.slug))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	// Together with what an interrupted removal left.
+	leftovers, err := filepath.Glob(filepath.Join(filepath.Dir(t.Dir()), removedPrefix+"*"))
+	errs := []error{err}
+	for _, dir := range leftovers {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
 }
 
 // List returns the slugs that have a state directory, sorted. Entries that no
