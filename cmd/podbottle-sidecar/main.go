@@ -13,7 +13,9 @@ import (
 	"syscall"
 
 	"github.com/podbottle/podbottle/internal/egress/proxy"
+	"github.com/podbottle/podbottle/internal/handover"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
+	"github.com/podbottle/podbottle/internal/supervise/mcpserver"
 )
 
 // version is set by the linker.
@@ -24,8 +26,10 @@ type service func(ctx context.Context, args []string) error
 
 func services() map[string]service {
 	return map[string]service{
-		"egress":   proxy.Run,
-		"firewall": firewall.Run,
+		"egress":    proxy.Run,
+		"firewall":  firewall.Run,
+		"handover":  handover.Main,
+		"supervise": mcpserver.Run,
 		"version": func(context.Context, []string) error {
 			_, err := fmt.Println("podbottle-sidecar", version)
 			return err

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
@@ -30,6 +31,7 @@ const (
 	LabelAgent     = "io.podbottle.agent"
 	LabelBottle    = "io.podbottle.bottle"
 	LabelFirewall  = "io.podbottle.firewall"   // pipelock | builtin
+	LabelRuntime   = "io.podbottle.runtime"    // runsc | crun; on the agent
 	LabelImageKind = "io.podbottle.image.kind" // sidecar | git-gate | agent | rebuilt | cwd
 )
 
@@ -44,9 +46,9 @@ const (
 
 // Paths in the agent.
 const (
-	SidecarMount = "/.podbottle"    // the sidecar image, read-only
-	HandoverDir  = "/run/podbottle" // read-only: env, home/
-	CABundle     = "/run/podbottle/ca-bundle.crt"
+	Handover    = "/.podbottle/podbottle-sidecar" // the sidecars' program, read-only
+	HandoverDir = "/run/podbottle"                // read-only: env, home/
+	CABundle    = "/run/podbottle/ca-bundle.crt"
 )
 
 // Markers that the egress sidecar creates in its RunDir.
@@ -76,7 +78,7 @@ type Bottle struct {
 	Dirs  []string
 	Slice Slice
 
-	plan    planView
+	plan    *resolve.Plan
 	options Options
 }
 
@@ -158,7 +160,6 @@ type MountType string
 const (
 	MountBind   MountType = "bind"   // Source is relative to the bottle's runtime directory, or absolute
 	MountVolume MountType = "volume" // Source is a volume's name
-	MountImage  MountType = "image"  // Source is an image's name; always read-only
 )
 
 // Mount puts something into a container.

@@ -10,11 +10,13 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/podbottle/podbottle/internal/bottle"
 )
 
 // Main runs the command line and returns the process's exit status.
 func Main(version string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signalContext()
 	defer stop()
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
 	root := newRoot(streams, version)
@@ -23,6 +25,20 @@ func Main(version string) int {
 		fmt.Fprintln(streams.Err, "Error:", message)
 	}
 	return code
+}
+
+// signalContext ends on SIGINT, SIGTERM or SIGHUP, with the signal as its cause.
+// A second signal ends the process at once.
+func signalContext() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		s := <-signals
+		signal.Stop(signals)
+		cancel(bottle.SignalError{Signal: s.(syscall.Signal)})
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 func newRoot(streams Streams, version string) *cobra.Command {
@@ -38,6 +54,16 @@ func newRoot(streams Streams, version string) *cobra.Command {
 	root.SetErr(streams.Err)
 	root.AddCommand(
 		newAudit(streams),
+		newStart(streams),
+		newResume(streams),
+		newAttach(streams),
+		newExec(streams),
+		newList(streams),
+		newLogs(streams),
+		newStop(streams),
+		newBuild(streams),
+		newCleanup(streams),
+		newDoctor(streams),
 		newVersion(streams, version),
 	)
 	return root

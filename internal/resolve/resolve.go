@@ -242,13 +242,32 @@ func (p *Plan) prepareWayOut(tree state.Tree, in inputs) error {
 		return fmt.Errorf("bottle %s: %w", in.bottle.Name, err)
 	}
 	refs := assignSlots(routes)
-	p.Pipelock = pipelock.Plan{Slug: p.Slug, ConfigFile: filepath.Join(tree.Pipelock(), "pipelock.yaml")}
 	p.Egress = egress.Plan{Slug: p.Slug, RoutesFile: filepath.Join(tree.Egress(), "routes.yaml"), Routes: routes, TokenRefs: refs}
-	content, err := routesFile(routes)
+	p.Pipelock = pipelock.Plan{Slug: p.Slug, ConfigFile: filepath.Join(tree.Pipelock(), pipelock.ConfigFile), Routes: routes}
+	rendered, err := p.Egress.ConfigFiles()
 	if err != nil {
 		return err
 	}
-	return state.WriteDraft(p.Egress.RoutesFile, content)
+	if err := writeFiles(tree.Egress(), rendered); err != nil {
+		return err
+	}
+	if rendered, err = p.Pipelock.ConfigFiles(); err != nil {
+		return err
+	}
+	return writeFiles(tree.Pipelock(), rendered)
+}
+
+// writeFiles writes rendered configuration into a directory of the state tree.
+func writeFiles(dir string, files map[string][]byte) error {
+	if err := state.MakeDir(dir); err != nil {
+		return err
+	}
+	for name, content := range files {
+		if err := state.WriteDraft(filepath.Join(dir, name), content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // prepareSupervise makes the queue and shows the agent the recipe of its own

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/provider"
@@ -148,13 +146,4 @@ func hostsOf(routes []egress.Route, slot string) string {
 		}
 	}
 	return strings.Join(hosts, ", ")
-}
-
-// routesFile is the route table as egress reads it; it holds no name of a host variable.
-func routesFile(routes []egress.Route) ([]byte, error) {
-	content, err := yaml.Marshal(map[string]any{"routes": routes})
-	if err != nil {
-		return nil, fmt.Errorf("render the routes: %w", err)
-	}
-	return content, nil
 }

@@ -1,0 +1,149 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/state"
+)
+
+// leftover is one thing that cleanup removes.
+type leftover struct {
+	what   string // such as "pod bot-bottle-x-pod"
+	remove func(context.Context) error
+}
+
+// Cleanup removes what dead bottles left: first it lists everything, then it asks
+// once, then it removes what it can. With all, running bottles and kept state go too.
+func (l *Launcher) Cleanup(ctx context.Context, all, yes, dryRun bool) error {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := l.leftovers(ctx, client, all)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(l.Err, "Nothing to clean up.")
+		return nil
+	}
+	for _, item := range list {
+		fmt.Fprintln(l.Err, " ", item.what)
+	}
+	if dryRun {
+		return nil
+	}
+	if !yes {
+		if !l.Interactive {
+			return errors.New("there is no terminal to ask on; say --yes to remove without asking")
+		}
+		answer, err := l.Ask(fmt.Sprintf("Remove these %d? [y/N] ", len(list)))
+		if err != nil {
+			return err
+		}
+		if !isYes(answer) {
+			return errors.New("nothing removed")
+		}
+	}
+	var problems []error
+	for _, item := range list {
+		if err := item.remove(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", item.what, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// leftovers finds what is to go. A bottle that another podbottle works on is
+// left alone: it holds the bottle's lock.
+func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) ([]leftover, error) {
+	objects, err := client.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	bottles, err := client.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	spared := l.busy(bottles, all)
+	var list []leftover
+	for _, o := range objects {
+		keepVolume := o.Kind == "volume" && !all && state.Preserved(l.Root, o.Slug)
+		keepImage := o.Kind == "image" && !all && state.Preserved(l.Root, o.Slug)
+		if spared[o.Slug] || keepVolume || keepImage {
+			continue
+		}
+		list = append(list, leftover{o.Kind + " " + o.Name, func(ctx context.Context) error { return client.RemoveObject(ctx, o) }})
+	}
+	slugs, err := state.List(l.Root)
+	if err != nil {
+		return nil, err
+	}
+	for _, slug := range slugs {
+		if spared[slug] || (!all && state.Preserved(l.Root, slug)) || l.locked(slug) {
+			continue
+		}
+		list = append(list, leftover{"state of " + slug, func(context.Context) error { return removeState(l.Root, slug) }})
+	}
+	runtime, err := l.runtimeLeftovers(spared)
+	return append(list, runtime...), err
+}
+
+// busy names the bottles that cleanup must not touch.
+func (l *Launcher) busy(bottles []pod.Summary, all bool) map[string]bool {
+	spared := map[string]bool{}
+	for _, b := range bottles {
+		alive := slices.Contains([]string{"running", "degraded"}, b.Status)
+		if (alive && !all) || (!alive && l.locked(b.Slug)) {
+			spared[b.Slug] = true
+		}
+	}
+	return spared
+}
+
+// locked tells whether a podbottle works on the bottle right now.
+func (l *Launcher) locked(slug string) bool {
+	tree, err := state.Of(l.Root, slug)
+	if err != nil {
+		return false
+	}
+	if _, err := os.Stat(tree.Dir()); err != nil {
+		return false
+	}
+	lock, err := state.Lock(l.Root, slug)
+	if err != nil {
+		return errors.Is(err, state.ErrLocked)
+	}
+	_ = lock.Unlock()
+	return false
+}
+
+// runtimeLeftovers are the runtime directories of bottles that are no more.
+func (l *Launcher) runtimeLeftovers(spared map[string]bool) ([]leftover, error) {
+	root, err := pod.RuntimeRoot()
+	if err != nil {
+		return nil, err
+	}
+	base := filepath.Join(root, "podbottle")
+	entries, err := os.ReadDir(base)
+	if err != nil {
+		return nil, nil // no bottle has ever run in this session
+	}
+	var list []leftover
+	for _, entry := range entries {
+		slug := entry.Name()
+		if !state.ValidSlug(slug) || spared[slug] || l.locked(slug) {
+			continue
+		}
+		dir := filepath.Join(base, slug)
+		list = append(list, leftover{"runtime directory of " + slug, func(context.Context) error { return pod.RemoveTree(dir) }})
+	}
+	return list, nil
+}

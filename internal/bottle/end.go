@@ -1,0 +1,128 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/state"
+)
+
+// session is a running bottle that is about to end or be left.
+type session struct {
+	slug      string
+	container string
+	home      string // the agent's, in the container
+}
+
+// sessionEnd does what follows the agent's end: with status 0 nothing is kept;
+// otherwise the state and the agent's home are, and the user is told how to go
+// on. A detached bottle is left as it is.
+func (l *Launcher) sessionEnd(ctx context.Context, s session, code int, cause error) (int, error) {
+	if errors.Is(cause, pod.ErrDetached) {
+		fmt.Fprintf(l.Err, "\nDetached from %s, which goes on. Come back with: podbottle attach %s\n", s.slug, s.slug)
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		code, cause = interrupted(ctx), nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)
+	defer cancel()
+	keep := code != 0 || cause != nil || state.Preserved(l.Root, s.slug)
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return code, errors.Join(cause, err)
+	}
+	defer client.Close()
+	return code, errors.Join(cause, l.takeDown(ctx, client, s.slug, keep))
+}
+
+// takeDown removes the bottle from Podman, and either keeps its state for a
+// resume or removes that too.
+func (l *Launcher) takeDown(ctx context.Context, client *pod.Client, slug string, keep bool) error {
+	var problems []error
+	if keep {
+		problems = append(problems, state.SetPreserve(l.Root, slug))
+	}
+	runtime, err := l.RuntimeDir(slug)
+	if err != nil {
+		return err
+	}
+	done := l.Progress.Step("take " + slug + " down")
+	err = client.Down(ctx, slug, runtime, keep)
+	done(err)
+	problems = append(problems, err)
+	if keep {
+		fmt.Fprintf(l.Err, "The state of %s is kept. Go on with: podbottle resume %s\n", slug, slug)
+		return errors.Join(problems...)
+	}
+	return errors.Join(append(problems, removeState(l.Root, slug))...)
+}
+
+// removeState removes a bottle's state, with the files that its sidecars wrote.
+func removeState(root, slug string) error {
+	tree, err := state.Of(root, slug)
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{tree.Dir(), tree.Queue()} {
+		if err := pod.RemoveTree(dir); err != nil {
+			return err
+		}
+	}
+	return state.Remove(root, slug)
+}
+
+// interrupted is the status of a process that a signal ended, as shells have it.
+func interrupted(ctx context.Context) int {
+	const base = 128
+	var s SignalError
+	if errors.As(context.Cause(ctx), &s) {
+		return base + int(s.Signal)
+	}
+	return base + int(syscall.SIGINT)
+}
+
+// SignalError is the cause of a context that a signal ended.
+type SignalError struct{ Signal syscall.Signal }
+
+func (e SignalError) Error() string { return "signal: " + e.Signal.String() }
+
+// Stop ends running bottles. Their state is kept for resume unless discard is set.
+func (l *Launcher) Stop(ctx context.Context, slugs []string, discard bool) error {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	problems := make([]error, len(slugs))
+	var group errgroup.Group
+	group.SetLimit(stopsAtOnce)
+	for i, slug := range slugs {
+		group.Go(func() error {
+			problems[i] = l.stop(ctx, client, slug, discard)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	return errors.Join(problems...)
+}
+
+// stopsAtOnce bounds how many bottles are taken down at the same time; Podman
+// takes its network down one by one in any case.
+const stopsAtOnce = 4
+
+func (l *Launcher) stop(ctx context.Context, client *pod.Client, slug string, discard bool) error {
+	if _, err := client.Find(ctx, slug); err != nil {
+		return err
+	}
+	if err := l.takeDown(ctx, client, slug, !discard); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.Out, slug)
+	return nil
+}

@@ -1,0 +1,225 @@
+package bottle
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/podbottle/podbottle/images"
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/resolve"
+)
+
+// labelSource records which Containerfile an image was built from, by digest.
+const labelSource = "io.podbottle.image.source"
+
+// ensureImages builds or pulls what is missing and returns the names.
+func (s *launch) ensureImages(ctx context.Context) (names blueprint.Images, err error) {
+	binary, err := pod.SidecarBinary()
+	if err != nil {
+		return names, err
+	}
+	if s.sidecar, err = s.client.EnsureSidecar(ctx, binary, s.dataDir()); err != nil {
+		return names, err
+	}
+	names.Sidecar = s.sidecar.Image
+	if len(s.plan.GitGate.Upstreams) > 0 {
+		if names.GitGate, err = s.ensureGitGate(ctx, binary); err != nil {
+			return names, err
+		}
+	}
+	if s.firewall.Engine == pipelock.EnginePipelock && s.firewall.Binary == "" {
+		names.Firewall = s.firewall.Image
+		if err := s.ensurePulled(ctx, s.firewall.Image); err != nil {
+			return names, fmt.Errorf("%w; name another image or binary in config.yaml (firewall.image, firewall.binary), or choose --firewall=builtin", err)
+		}
+	}
+	if err := s.ensureAgent(ctx); err != nil {
+		return names, err
+	}
+	if _, err := s.client.CheckImage(ctx, s.plan.RuntimeImage); err != nil {
+		return names, err
+	}
+	return names, nil
+}
+
+func (s *launch) ensurePulled(ctx context.Context, name string) error {
+	exists, err := s.client.ImageExists(ctx, name)
+	if err != nil || exists {
+		return err
+	}
+	done := s.Progress.Step("pull " + name)
+	err = s.client.Pull(ctx, name, s.Progress.Writer())
+	done(err)
+	return err
+}
+
+// ensureGitGate builds git-gate's image, named by the content of its parts.
+func (s *launch) ensureGitGate(ctx context.Context, binary string) (string, error) {
+	text, err := images.Containerfile("git-gate")
+	if err != nil {
+		return "", err
+	}
+	program, err := os.ReadFile(binary) // #nosec G304 -- our own binary
+	if err != nil {
+		return "", err
+	}
+	args := map[string]string{}
+	if base := s.Config.Images.GitGateBase; base != "" {
+		args["BASE"] = base
+	}
+	name := "localhost/podbottle-git-gate:" + digest(text, program, []byte(args["BASE"]))[:16]
+	return name, s.build(ctx, imageBuild{
+		name: name, kind: "git-gate", args: args,
+		context: func(w *tar.Writer) error {
+			if err := addFile(w, "Containerfile", 0o644, text); err != nil {
+				return err
+			}
+			return addFile(w, "podbottle-sidecar", 0o755, program)
+		},
+	})
+}
+
+// ensureAgent makes the agent's image, and the layer with the workspace over it.
+func (s *launch) ensureAgent(ctx context.Context) error {
+	plan := s.plan
+	var err error
+	switch {
+	case strings.HasPrefix(plan.DockerfilePath, images.Prefix):
+		err = s.buildEmbedded(ctx, plan.Image, strings.TrimPrefix(plan.DockerfilePath, images.Prefix))
+	case plan.DockerfilePath != "":
+		err = s.buildFromFile(ctx, plan.Image, plan.DockerfilePath)
+	default:
+		err = s.ensurePulled(ctx, plan.Image)
+	}
+	if err != nil || plan.DerivedImage == "" {
+		return err
+	}
+	return s.build(ctx, imageBuild{
+		name: plan.DerivedImage, kind: "cwd", always: true, offline: true,
+		stream: func(w io.Writer) error { return resolve.WriteWorkspace(w, plan) },
+	})
+}
+
+// buildEmbedded builds one of podbottle's own images.
+func (s *launch) buildEmbedded(ctx context.Context, name, file string) error {
+	return s.Launcher.buildEmbedded(ctx, s.client, name, path.Dir(file), "")
+}
+
+func (l *Launcher) buildEmbedded(ctx context.Context, client *pod.Client, name, provider, base string) error {
+	text, err := images.Containerfile(provider)
+	if err != nil {
+		return err
+	}
+	args := map[string]string{}
+	if base = cmp.Or(base, l.Config.Images.AgentBase); base != "" {
+		args["BASE"] = base
+	}
+	return l.buildImage(ctx, client, imageBuild{
+		name: name, kind: "agent", args: args, source: digest(text, []byte(args["BASE"])),
+		context: func(w *tar.Writer) error { return addFile(w, "Containerfile", 0o644, text) },
+	})
+}
+
+// buildFromFile builds a bottle's own Containerfile.
+func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
+	recipe, err := resolve.Recipe(s.plan)
+	if err != nil {
+		return err
+	}
+	return s.build(ctx, imageBuild{
+		name: name, kind: "agent", source: digest(recipe), file: filepath.Base(file),
+		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
+	})
+}
+
+// imageBuild is one image and how its build context is made.
+type imageBuild struct {
+	name, kind string
+	args       map[string]string
+	file       string // the Containerfile's name in the context; empty for Containerfile
+	source     string // digest of what the image is made from; empty when the name says it
+	always     bool
+	offline    bool
+	context    func(*tar.Writer) error // writes the context's files, or
+	stream     func(io.Writer) error   // writes the whole archive
+}
+
+func (s *launch) build(ctx context.Context, b imageBuild) error {
+	return s.buildImage(ctx, s.client, b)
+}
+
+// buildImage builds an image unless it is there already, made from the same
+// source. An image without our label is the user's own and taken as it is.
+func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBuild) error {
+	exists, err := client.ImageExists(ctx, b.name)
+	if err != nil {
+		return err
+	}
+	if exists && !b.always {
+		labels, err := client.CheckImage(ctx, b.name)
+		if err != nil || labels[labelSource] == "" || labels[labelSource] == b.source {
+			return err
+		}
+	}
+	reader, writer := io.Pipe()
+	defer reader.Close()
+	go func() { _ = writer.CloseWithError(b.write(writer)) }()
+	done := l.Progress.Step("build " + b.name)
+	var output bytes.Buffer
+	err = client.Build(ctx, pod.Build{
+		Name:          b.name,
+		Context:       reader,
+		Containerfile: cmp.Or(b.file, "Containerfile"),
+		Args:          b.args,
+		Labels:        map[string]string{blueprint.LabelImageKind: b.kind, labelSource: b.source},
+		Offline:       b.offline,
+	}, io.MultiWriter(l.Progress.Writer(), &output))
+	done(err)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, lastLines(output.String(), 5))
+	}
+	return nil
+}
+
+func (b imageBuild) write(w io.Writer) error {
+	if b.stream != nil {
+		return b.stream(w)
+	}
+	archive := tar.NewWriter(w)
+	return errors.Join(b.context(archive), archive.Close())
+}
+
+func addFile(w *tar.Writer, name string, mode int64, content []byte) error {
+	if err := w.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: int64(len(content))}); err != nil {
+		return err
+	}
+	_, err := w.Write(content)
+	return err
+}
+
+func digest(parts ...[]byte) string {
+	hash := sha256.New()
+	for _, part := range parts {
+		fmt.Fprintf(hash, "%d:", len(part))
+		_, _ = hash.Write(part)
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
+
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newAttach(s Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:               "attach SLUG",
+		Short:             "Come back to the terminal of a running bottle",
+		Long:              "Come back to the terminal of a running bottle. ctrl-p,ctrl-q leaves it running. When the agent ends, the bottle is taken down as at the end of podbottle start.",
+		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
+		ValidArgsFunction: completeSlugs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			return agentStatus(l.Attach(cmd.Context(), args[0]))
+		},
+	}
+}
+
+func newExec(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "exec SLUG -- COMMAND [ARG...]",
+		Short:             "Run a command beside the agent",
+		Args:              atLeast(2, "a slug and a command"),
+		ValidArgsFunction: completeSlugs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			return agentStatus(l.Exec(cmd.Context(), args[0], withoutDashes(args[1:])))
+		},
+	}
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// withoutDashes drops the -- before a command: flags end at the slug, so that the
+// command's own are left alone, and then pflag does not take it for its own.
+func withoutDashes(command []string) []string {
+	if len(command) > 1 && command[0] == "--" {
+		return command[1:]
+	}
+	return command
+}
+
+func newStop(s Streams) *cobra.Command {
+	var discard bool
+	cmd := &cobra.Command{
+		Use:               "stop SLUG...",
+		Short:             "Take bottles down",
+		Long:              "Take bottles down. Their state is kept, so that podbottle resume goes on with them; --discard removes it too.",
+		Args:              atLeast(1, "the slug of at least one bottle; podbottle list shows those there are"),
+		ValidArgsFunction: completeSlugs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			return l.Stop(cmd.Context(), args, discard)
+		},
+	}
+	cmd.Flags().BoolVar(&discard, "discard", false, "remove the state and the agent's home as well")
+	return cmd
+}
+
+func newLogs(s Streams) *cobra.Command {
+	var service string
+	var follow, raw bool
+	cmd := &cobra.Command{
+		Use:               "logs SLUG",
+		Short:             "Show what the agent or one of its sidecars printed",
+		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
+		ValidArgsFunction: completeSlugs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			return l.Logs(cmd.Context(), args[0], service, follow, raw)
+		},
+	}
+	cmd.Flags().StringVar(&service, "service", "agent", "agent, egress, pipelock, git-gate or supervise")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the container ends")
+	cmd.Flags().BoolVar(&raw, "raw", false, "let terminal escapes of the agent through")
+	return cmd
+}

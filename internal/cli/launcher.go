@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/config"
+	"github.com/podbottle/podbottle/internal/progress"
+	"github.com/podbottle/podbottle/internal/secret"
+	"github.com/podbottle/podbottle/internal/state"
+)
+
+// newLauncher reads the user's configuration and ties the launcher to the streams.
+func newLauncher(s Streams) (*bottle.Launcher, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, err
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	root, err := state.Root(os.LookupEnv, home)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := config.Load(root)
+	if err != nil {
+		return nil, err
+	}
+	return &bottle.Launcher{
+		Root: root, Home: home, Cwd: cwd, Lookup: os.LookupEnv, Config: conf,
+		In: s.In, Out: s.Out, Err: s.Err, Interactive: s.Interactive(),
+		Ask: s.ask, AskSecret: s.askSecret,
+		Progress: progress.New(s.Err),
+	}, nil
+}
+
+// ask prints a question on standard error and reads one line.
+func (s Streams) ask(question string) (string, error) {
+	fmt.Fprint(s.Err, question)
+	line, err := bufio.NewReader(s.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimSpace(line), nil
+}
+
+// askSecret reads a value without showing it.
+func (s Streams) askSecret(name, question string) (secret.Value, error) {
+	if question == "" {
+		question = "Value for " + name
+	}
+	fmt.Fprint(s.Err, question+": ")
+	text, err := term.ReadPassword(int(s.In.Fd()))
+	fmt.Fprintln(s.Err)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("env entry %s: %w", name, err)
+	}
+	return secret.New(string(text)), nil
+}

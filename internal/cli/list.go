@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containers/common/pkg/report"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/manifest"
+)
+
+// tableFormat is what list prints without --format.
+const tableFormat = "table {{.Slug}}\t{{.Agent}}\t{{.Bottle}}\t{{.Runtime}}\t{{.Firewall}}\t{{.Status}}\t{{.Waiting}}\t{{.Started}}\t{{.ServiceNames}}"
+
+func newList(s Streams) *cobra.Command {
+	var format string
+	var all, agents, quiet bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls", "ps"},
+		Short:   "List the bottles that run",
+		Example: `  podbottle list --all
+  podbottle list --format '{{.Slug}} {{.Status}}'
+  podbottle list --agents`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			if agents {
+				return listAgents(s, l, format)
+			}
+			bottles, err := l.List(cmd.Context(), all)
+			if err != nil {
+				return err
+			}
+			if quiet {
+				format = "{{.Slug}}"
+			}
+			return printBottles(s, bottles, format)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template as in podman ps")
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "also bottles whose state is kept")
+	cmd.Flags().BoolVar(&agents, "agents", false, "list the agents that can be started instead")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print slugs only")
+	return cmd
+}
+
+// row is one line of the table.
+type row struct{ bottle.Listed }
+
+// Started is how long ago the bottle was created.
+func (r row) Started() string {
+	if r.Created.IsZero() {
+		return ""
+	}
+	return units.HumanDuration(time.Since(r.Created)) + " ago"
+}
+
+func printBottles(s Streams, bottles []bottle.Listed, format string) error {
+	if format == "json" {
+		return printJSON(s, append([]bottle.Listed{}, bottles...))
+	}
+	rows := make([]row, 0, len(bottles))
+	for _, b := range bottles {
+		rows = append(rows, row{b})
+	}
+	headers := report.Headers(row{}, map[string]string{"ServiceNames": "SERVICES", "Started": "STARTED"})
+	return printTable(s, headers, rows, cmp.Or(format, tableFormat))
+}
+
+func printJSON(s Streams, value any) error {
+	encoder := json.NewEncoder(s.Out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// printTable renders rows with a Go template in podman's dialect.
+func printTable(s Streams, headers []map[string]string, rows any, format string) error {
+	origin := report.OriginUser
+	if strings.HasPrefix(format, "table ") {
+		origin = report.OriginPodman
+	}
+	formatter, err := report.New(s.Out, "list").Parse(origin, format)
+	if err != nil {
+		return err
+	}
+	defer formatter.Flush()
+	if formatter.RenderHeaders {
+		if err := formatter.Execute(headers); err != nil {
+			return err
+		}
+	}
+	return formatter.Execute(rows)
+}
+
+// agentsFormat is what list --agents prints without --format.
+const agentsFormat = "table {{.Name}}\t{{.From}}\t{{.File}}"
+
+// agentRow is one line of list --agents.
+type agentRow struct{ manifest.AgentRef }
+
+// From says where the agent is defined, and when it takes a flag to use it.
+func (r agentRow) From() string {
+	switch {
+	case !r.FromCwd:
+		return "home"
+	case r.Used:
+		return "cwd"
+	default:
+		return "cwd (--agent-from=cwd)"
+	}
+}
+
+func listAgents(s Streams, l *bottle.Launcher, format string) error {
+	index, err := manifest.Open(l.Root, l.Cwd)
+	if err != nil {
+		return err
+	}
+	for _, warning := range index.Warnings() {
+		fmt.Fprintln(s.Err, "Warning:", warning)
+	}
+	if format == "json" {
+		return printJSON(s, index.Agents())
+	}
+	rows := make([]agentRow, 0, len(index.Agents()))
+	for _, ref := range index.Agents() {
+		rows = append(rows, agentRow{ref})
+	}
+	return printTable(s, report.Headers(agentRow{}, map[string]string{"From": "FROM"}), rows, cmp.Or(format, agentsFormat))
+}

@@ -1,0 +1,50 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/containers/podman/v5/pkg/bindings/network"
+	"github.com/containers/podman/v5/pkg/bindings/pods"
+	"github.com/containers/podman/v5/pkg/bindings/volumes"
+	"github.com/containers/podman/v5/pkg/errorhandling"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// Down removes the objects of a bottle: the pod with its containers, the
+// networks, the slice, the runtime directory; and the volume with the agent's
+// home unless keepHome. What is not there is no error, and one failure does not
+// keep the rest.
+func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome bool) error {
+	base := "bot-bottle-" + slug
+	var problems []error
+	note := func(what string, err error) {
+		if err != nil && !notFound(err) {
+			problems = append(problems, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	_, err := pods.Remove(c.with(ctx), blueprint.PodName(slug), new(pods.RemoveOptions).WithForce(true).WithTimeout(0))
+	note("pod "+blueprint.PodName(slug), err)
+	for _, name := range []string{base + "-internal", base + "-uplink"} {
+		reports, err := network.Remove(c.with(ctx), name, new(network.RemoveOptions).WithForce(true).WithTimeout(0))
+		note("network "+name, err)
+		for _, r := range reports {
+			note("network "+name, r.Err)
+		}
+	}
+	if !keepHome {
+		note("volume "+blueprint.HomeVolume(slug), volumes.Remove(c.with(ctx), blueprint.HomeVolume(slug), new(volumes.RemoveOptions).WithForce(true)))
+	}
+	note("slice "+blueprint.SliceName(slug), stopSlice(ctx, blueprint.SliceName(slug)))
+	note("runtime directory", RemoveTree(runtimeDir))
+	return errors.Join(problems...)
+}
+
+// notFound tells whether the API said that there is no such object.
+func notFound(err error) bool {
+	var model *errorhandling.ErrorModel
+	return errors.As(err, &model) && model.ResponseCode == http.StatusNotFound
+}

@@ -1,0 +1,88 @@
+package pod
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// writeFiles creates the bottle's runtime directory with everything that its
+// containers read, and the directories that they write to. The modes are the
+// final ones from the start; only the directory's own 0700 keeps other users out.
+func writeFiles(dir string, b *blueprint.Bottle) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		return fmt.Errorf("runtime directory %s is not private (mode %v); remove it", dir, info.Mode().Perm())
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, f := range b.Files {
+		if err := writeFile(root, f); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Join(dir, f.Path), err)
+		}
+	}
+	for _, service := range []blueprint.Service{blueprint.Egress, blueprint.Pipelock, blueprint.GitGate, blueprint.Supervise} {
+		for _, sub := range []string{"config", "secrets"} {
+			if err := root.MkdirAll(filepath.Join(string(service), sub), 0o755); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range b.Dirs {
+		if !filepath.IsAbs(d) {
+			d = filepath.Join(dir, d)
+		}
+		if err := writableDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func writeFile(root *os.Root, f blueprint.File) error {
+	if err := root.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+		return err
+	}
+	file, err := root.OpenFile(f.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.Mode)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(f.Content.Reveal())
+	return errors.Join(err, file.Close())
+}
+
+// writableDir makes a directory that a container's subordinate uid may write to.
+// Its parents are the user's alone.
+func writableDir(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(path, 0o777) // #nosec G302 -- below a directory of mode 0700; see above
+}
+
+// RemoveTree removes a directory that may hold files of a container's
+// subordinate uids, which only Podman's user namespace can remove.
+func RemoveTree(path string) error {
+	err := os.RemoveAll(path)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	cmd := exec.Command("podman", "unshare", "rm", "-rf", "--", path) // #nosec G204 -- a path below our own directories
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("podman unshare rm -rf %s: %w: %s", path, err, out)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package pod
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/containers/common/pkg/config"
+	"github.com/opencontainers/selinux/go-selinux"
+)
+
+// host is what a specification depends on besides the blueprint.
+type host struct {
+	runtimeDir string          // of this bottle
+	runtime    string          // the agent's OCI runtime: absolute path; empty for Podman's default
+	controller map[string]bool // cgroup controllers that are delegated to the user
+	slices     bool            // systemd can make slices
+	selinux    bool
+}
+
+// describeHost fills in what the machine says of itself. Podman would say the
+// same, but takes half a second for it.
+func describeHost(h host) (host, error) {
+	conf, err := config.Default()
+	if err != nil {
+		return h, fmt.Errorf("containers.conf: %w", err)
+	}
+	delegated := fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%[1]d.slice/user@%[1]d.service/cgroup.controllers", os.Geteuid())
+	if h.controller, err = readControllers(delegated); err != nil {
+		return h, err
+	}
+	h.selinux = selinux.GetEnabled()
+	h.slices = conf.Engine.CgroupManager != config.CgroupfsCgroupsManager && hasUserManager()
+	return h, nil
+}
+
+// readControllers reads cgroup.controllers of cgroups(7); without the file there is none.
+func readControllers(path string) (map[string]bool, error) {
+	text, err := os.ReadFile(path) // #nosec G304 -- below /sys/fs/cgroup
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	set := map[string]bool{}
+	for _, name := range strings.Fields(string(text)) {
+		set[name] = true
+	}
+	return set, nil
+}
+
+// hasUserManager tells whether systemd runs for the user.
+func hasUserManager() bool {
+	dir, err := RuntimeRoot()
+	if err != nil {
+		return false
+	}
+	_, err = os.Stat(dir + "/systemd/private")
+	return err == nil
+}

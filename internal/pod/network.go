@@ -1,0 +1,74 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+
+	nettypes "github.com/containers/common/libnetwork/types"
+	"github.com/containers/podman/v5/pkg/bindings/network"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// createNetworks creates both networks of a bottle and returns the addresses
+// that follow from the subnet which Podman chose.
+func (c *Client) createNetworks(ctx context.Context, b *blueprint.Bottle) (blueprint.Addresses, error) {
+	internal, err := c.createNetwork(ctx, b.Internal, b.Labels)
+	if err != nil {
+		return blueprint.Addresses{}, err
+	}
+	if _, err := c.createNetwork(ctx, b.Uplink, b.Labels); err != nil {
+		return blueprint.Addresses{}, err
+	}
+	return addresses(internal)
+}
+
+func (c *Client) createNetwork(ctx context.Context, n blueprint.Network, labels map[string]string) (nettypes.Network, error) {
+	created, err := network.Create(c.with(ctx), &nettypes.Network{
+		Name:     n.Name,
+		Driver:   nettypes.BridgeNetworkDriver,
+		Internal: n.Internal,
+		Labels:   maps.Clone(labels),
+		Options:  n.Options,
+	})
+	if err != nil {
+		return created, fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	return created, sameNetwork(n, created)
+}
+
+// sameNetwork compares what was asked for with what Podman made: an option that
+// a server does not know would otherwise be dropped without a word.
+func sameNetwork(want blueprint.Network, got nettypes.Network) error {
+	switch {
+	case got.Internal != want.Internal:
+		return fmt.Errorf("network %s: podman made it internal=%t instead of %t", want.Name, got.Internal, want.Internal)
+	case got.DNSEnabled:
+		return fmt.Errorf("network %s: podman switched DNS on", want.Name)
+	case got.IPv6Enabled || len(got.Subnets) != 1 || !got.Subnets[0].Subnet.IP.Equal(got.Subnets[0].Subnet.IP.To4()):
+		return fmt.Errorf("network %s: podman gave it other subnets than one of IPv4", want.Name)
+	}
+	for key, value := range want.Options {
+		if got.Options[key] != value {
+			return fmt.Errorf("network %s: podman set the option %s to %q instead of %q", want.Name, key, got.Options[key], value)
+		}
+	}
+	return nil
+}
+
+// addresses are the second and the third address of the subnet: the first is the
+// gateway's where a network has one.
+func addresses(n nettypes.Network) (blueprint.Addresses, error) {
+	prefix, err := netip.ParsePrefix(n.Subnets[0].Subnet.String())
+	if err != nil {
+		return blueprint.Addresses{}, fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	pod := prefix.Masked().Addr().Next().Next()
+	agent := pod.Next()
+	if !prefix.Contains(agent.Next()) {
+		return blueprint.Addresses{}, fmt.Errorf("network %s: the subnet %s is too small for a bottle", n.Name, prefix)
+	}
+	return blueprint.Addresses{Pod: pod, Agent: agent}, nil
+}

@@ -1,0 +1,77 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/containers/common/pkg/config"
+	"github.com/google/renameio/v2"
+)
+
+// ErrNoRunsc says that the host has no gVisor.
+var ErrNoRunsc = errors.New("runsc is not installed (not in engine.runtimes of containers.conf, nor on PATH); install gVisor's runsc of August 2024 or later, or run without --require-runsc")
+
+// FindRunsc returns the absolute path of the host's runsc: the first existing
+// entry of engine.runtimes in containers.conf, then PATH.
+func FindRunsc() (string, error) {
+	conf, err := config.Default()
+	if err != nil {
+		return "", fmt.Errorf("containers.conf: %w", err)
+	}
+	for _, path := range conf.Engine.OCIRuntimes["runsc"] {
+		if isExecutable(path) {
+			return path, nil
+		}
+	}
+	if path, err := exec.LookPath("runsc"); err == nil {
+		return filepath.Abs(path)
+	}
+	return "", ErrNoRunsc
+}
+
+func isExecutable(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0
+}
+
+// runscFlags are fixed for every agent. Rootless Podman delegates fewer cgroup
+// controllers than runsc insists on, so it runs without (google/gvisor#11543);
+// with an overlay of its own the sandbox would hide the agent's files from
+// podman commit and lose them when it stops.
+var runscFlags = []string{"--ignore-cgroups", "--overlay2=none"}
+
+// writeWrapper writes the program that Podman runs as the agent's OCI runtime.
+// Its file name must be runsc: Podman reads the runtime's abilities off it. The
+// path is kept with the container for its whole life, so it lies in dir for good.
+func writeWrapper(dir, runsc string) (string, error) {
+	if strings.ContainsAny(runsc, "'\n") {
+		return "", fmt.Errorf("path of runsc %q holds a quote or a line break; move it", runsc)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "runsc")
+	text := fmt.Sprintf("#!/bin/sh\nexec '%s' %s \"$@\"\n", runsc, strings.Join(runscFlags, " "))
+	if old, err := os.ReadFile(path); err == nil && string(old) == text { // #nosec G304 -- our own file
+		return path, nil
+	}
+	if err := renameio.WriteFile(path, []byte(text), 0o700, renameio.WithStaticPermissions(0o700)); err != nil {
+		return "", fmt.Errorf("runtime wrapper: %w", err)
+	}
+	return path, nil
+}
+
+// RunscVersion asks runsc for its version, which also shows that it runs at all.
+func RunscVersion(ctx context.Context, runsc string) (string, error) {
+	out, err := exec.CommandContext(ctx, runsc, "--version").Output() // #nosec G204 -- from containers.conf or PATH
+	if err != nil {
+		return "", fmt.Errorf("%s --version: %w", runsc, err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	return strings.TrimPrefix(line, "runsc version "), nil
+}

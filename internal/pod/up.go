@@ -1,0 +1,260 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/bindings/pods"
+	"github.com/fsnotify/fsnotify"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// Steps reports progress: it is called with a step's name and returns what is
+// called with the step's result.
+type Steps func(name string) func(error)
+
+// UpOptions are what the host contributes to a bottle.
+type UpOptions struct {
+	RuntimeDir string // of this bottle: $XDG_RUNTIME_DIR/podbottle/<slug>
+	Runsc      string // absolute path of runsc; empty for Podman's default runtime
+	DataDir    string // where the wrapper of runsc is kept
+	Steps      Steps
+}
+
+// Instance is a bottle that was created.
+type Instance struct {
+	client     *Client
+	bottle     *blueprint.Bottle
+	containers []blueprint.Container
+	runtimeDir string
+	// Unenforced says which limits this host does not hold; empty when it holds all.
+	Unenforced string
+}
+
+// Create makes everything that the blueprint describes and starts nothing. What
+// was made before an error is the caller's to remove, with Down.
+func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (*Instance, error) {
+	inst := &Instance{client: c, bottle: b, runtimeDir: o.RuntimeDir}
+	h := host{runtimeDir: o.RuntimeDir}
+	var agents *Client // the service that creates the agent
+	var addresses blueprint.Addresses
+
+	done := o.Steps("networks and pod")
+	prepare, pctx := errgroup.WithContext(ctx)
+	prepare.Go(func() error { return writeFiles(o.RuntimeDir, b) })
+	prepare.Go(func() (err error) {
+		if h, err = describeHost(h); err == nil && h.slices {
+			err = startSlice(pctx, b.Slice)
+		}
+		return err
+	})
+	var runtime string
+	prepare.Go(func() (err error) {
+		agents, runtime, err = c.agentService(pctx, o)
+		return err
+	})
+	prepare.Go(func() (err error) {
+		if addresses, err = c.createNetworks(pctx, b); err != nil {
+			return err
+		}
+		if _, err := pods.CreatePodFromSpec(c.with(pctx), podSpec(b, addresses)); err != nil {
+			return fmt.Errorf("pod %s: %w", b.PodName, err)
+		}
+		return nil
+	})
+	err := prepare.Wait()
+	done(err)
+	if agents != nil {
+		defer agents.Close()
+	}
+	if err != nil {
+		return inst, err
+	}
+	h.runtime = runtime
+	inst.Unenforced = unenforced(b.Slice, h)
+	inst.containers = b.Containers(addresses)
+
+	done = o.Steps("containers")
+	create, cctx := errgroup.WithContext(ctx)
+	for _, container := range inst.containers {
+		create.Go(func() error {
+			service := c
+			if container.Runsc {
+				service = agents
+			}
+			if err := service.createContainer(cctx, b, container, h); err != nil {
+				return err
+			}
+			return c.verify(cctx, b, container, h)
+		})
+	}
+	err = create.Wait()
+	done(err)
+	return inst, err
+}
+
+func (c *Client) createContainer(ctx context.Context, b *blueprint.Bottle, container blueprint.Container, h host) error {
+	if _, err := containers.CreateWithSpec(c.with(ctx), containerSpec(b, container, h), nil); err != nil {
+		return fmt.Errorf("container %s: %w", container.Name, err)
+	}
+	return nil
+}
+
+// agentService returns the API service on which the agent is created, and the
+// OCI runtime that the agent will have there.
+func (c *Client) agentService(ctx context.Context, o UpOptions) (*Client, string, error) {
+	if o.Runsc == "" {
+		return nil, "", nil
+	}
+	wrapper, err := writeWrapper(o.DataDir, o.Runsc)
+	if err != nil {
+		return nil, "", err
+	}
+	service, err := startService(ctx, wrapper)
+	if err != nil {
+		return nil, "", err
+	}
+	agents, err := connect(ctx, service.socket)
+	if err != nil {
+		service.stop()
+		return nil, "", err
+	}
+	agents.close = service.stop
+	return agents, wrapper, nil
+}
+
+// unenforced says which of the agent's limits this host does not hold; empty when it holds all.
+func unenforced(s blueprint.Slice, h host) string {
+	var limits, controllers []string
+	check := func(wanted bool, controller, limit string) {
+		if wanted && (!h.slices || !h.controller[controller]) {
+			limits = append(limits, limit)
+			controllers = append(controllers, controller)
+		}
+	}
+	check(s.MemoryMax > 0, "memory", "memory")
+	check(s.TasksMax > 0, "pids", "tasks")
+	check(s.CPUQuota > 0, "cpu", "CPU")
+	if len(limits) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the agent's limits are not enforced (%s): no systemd user manager with the cgroup controllers %s delegated to it; podbottle doctor says more",
+		strings.Join(limits, ", "), strings.Join(controllers, ", "))
+}
+
+// Agent is the name of the agent's container.
+func (i *Instance) Agent() string { return i.containers[len(i.containers)-1].Name }
+
+// Start starts the sidecars and the agent together, since the agent's handover
+// waits for egress by itself, and returns once every container has said that it
+// does its work.
+func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
+	done := steps("start")
+	defer func() { done(err) }()
+	watch, err := i.watchReady()
+	if err != nil {
+		return err
+	}
+	defer watch.Close()
+	start, sctx := errgroup.WithContext(ctx)
+	for _, container := range i.containers {
+		start.Go(func() error {
+			if err := containers.Start(i.client.with(sctx), container.Name, nil); err != nil {
+				return fmt.Errorf("container %s: %w", container.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := start.Wait(); err != nil {
+		return err
+	}
+	return i.awaitReady(ctx, watch)
+}
+
+// readyTimeout bounds the time from the start to the last ready marker.
+const readyTimeout = 60 * time.Second
+
+// watchReady watches the directories in which the ready markers appear.
+func (i *Instance) watchReady() (*fsnotify.Watcher, error) {
+	watch, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	for _, container := range i.containers {
+		if container.Ready == "" {
+			continue
+		}
+		if err := watch.Add(filepath.Dir(filepath.Join(i.runtimeDir, container.Ready))); err != nil {
+			_ = watch.Close()
+			return nil, err
+		}
+	}
+	return watch, nil
+}
+
+// awaitReady waits for every marker, and gives up when a container has ended.
+func (i *Instance) awaitReady(ctx context.Context, watch *fsnotify.Watcher) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	check := time.NewTicker(200 * time.Millisecond)
+	defer check.Stop()
+	for {
+		missing := i.missing()
+		if len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("not ready after %v: %s", readyTimeout, strings.Join(missing, ", ")), ctx.Err())
+		case err := <-watch.Errors:
+			return err
+		case <-watch.Events:
+		case <-check.C:
+			if err := i.ended(ctx); err != nil {
+				// The agent may be done already: what counts is that it was handed over.
+				if len(i.missing()) == 0 {
+					return nil
+				}
+				return err
+			}
+		}
+	}
+}
+
+// missing names the services without their ready marker.
+func (i *Instance) missing() []string {
+	var names []string
+	for _, container := range i.containers {
+		if container.Ready == "" {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(i.runtimeDir, container.Ready)); err != nil {
+			names = append(names, string(container.Service))
+		}
+	}
+	return names
+}
+
+// ended reports the first container that runs no more, with the last it said.
+func (i *Instance) ended(ctx context.Context) error {
+	for _, container := range i.containers {
+		got, err := containers.Inspect(i.client.with(ctx), container.Name, nil)
+		if err != nil {
+			return fmt.Errorf("container %s: %w", container.Name, err)
+		}
+		if slices.Contains([]string{"exited", "stopped"}, got.State.Status) {
+			said := i.client.lastWords(ctx, container.Name)
+			return fmt.Errorf("%s ended with status %d before it was ready: %s", container.Name, got.State.ExitCode, said)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,55 @@
+package mcpserver
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/podbottle/podbottle/internal/supervise"
+)
+
+// readyFile appears in the run directory when the server answers.
+const readyFile = "ready"
+
+// Run is the service supervise of podbottle-sidecar.
+func Run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("supervise", flag.ContinueOnError)
+	config := Config{Limits: DefaultLimits, Version: "0.1.0", Log: slog.New(slog.NewJSONHandler(os.Stderr, nil))}
+	flags.StringVar(&config.Slug, "slug", "", "the bottle's slug")
+	listen := flags.String("listen", "", "address and port to answer on")
+	flags.Var(&config.OnApproval, "on-approval", "deny, or wait=DURATION")
+	queueDir := flags.String("queue", "/var/lib/podbottle", "the queue's directory")
+	runDir := flags.String("run", "/run/podbottle/run", "where the file ready is made")
+	flags.StringVar(&config.RoutesFile, "routes", filepath.Join(supervise.EgressConfigDir, "routes.yaml"), "egress's route table")
+	flags.StringVar(&config.Containerfile, "containerfile", "/etc/podbottle/"+supervise.ContainerfileName, "the current Containerfile")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || config.Slug == "" {
+		return errors.New("give --slug and --listen, and no arguments")
+	}
+	ready := filepath.Join(*runDir, readyFile)
+	if err := os.Remove(ready); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove stale marker: %w", err)
+	}
+	queue, err := supervise.OpenQueue(*queueDir)
+	if err != nil {
+		return err
+	}
+	defer queue.Close()
+	listener, err := net.Listen("tcp", *listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+		return fmt.Errorf("marker: %w", err)
+	}
+	config.Log.Info("listening", "slug", config.Slug, "address", listener.Addr().String(), "on_approval", config.OnApproval.String())
+	return New(config, queue).Serve(ctx, listener)
+}

@@ -1,0 +1,487 @@
+package mcpserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/podbottle/podbottle/internal/supervise"
+)
+
+const routesYAML = `routes:
+  - host: api.example.org
+    path_allowlist: [/v1/]
+    auth_scheme: Bearer
+    token_env: EGRESS_TOKEN_0
+`
+
+// bottle is one running server with its queue.
+type bottle struct {
+	t      *testing.T
+	queue  *supervise.Queue
+	config Config
+	url    string
+	stop   func()
+	done   chan error
+}
+
+// start runs a server on loopback, with the queue made as podbottle makes it.
+func start(t *testing.T, change func(*Config)) *bottle {
+	t.Helper()
+	dir := t.TempDir()
+	queueDir := filepath.Join(dir, "queue", "demo-abc12")
+	if err := supervise.CreateQueue(queueDir); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := supervise.OpenQueue(queueDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { queue.Close() })
+	routes := filepath.Join(dir, "routes.yaml")
+	if err := os.WriteFile(routes, []byte(routesYAML), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b := &bottle{t: t, queue: queue, config: Config{
+		Slug: "demo-abc12", Version: "test", OnApproval: supervise.OnApproval(time.Hour), RoutesFile: routes,
+		Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler),
+	}}
+	if change != nil {
+		change(&b.config)
+	}
+	b.run()
+	t.Cleanup(func() { b.stop() })
+	return b
+}
+
+// run starts the server, again after a stop.
+func (b *bottle) run() {
+	b.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	b.url = "http://" + listener.Addr().String() + "/"
+	b.done = make(chan error, 1)
+	go func() { b.done <- New(b.config, b.queue).Serve(ctx, listener) }()
+	b.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-b.done; err != nil {
+			b.t.Errorf("serve: %v", err)
+		}
+	})
+}
+
+// client connects with the official SDK's client.
+func (b *bottle) client(progress func(string)) *mcp.ClientSession {
+	b.t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, &mcp.ClientOptions{
+		ProgressNotificationHandler: func(_ context.Context, r *mcp.ProgressNotificationClientRequest) {
+			if progress != nil {
+				progress(r.Params.Message)
+			}
+		},
+	})
+	session, err := client.Connect(b.t.Context(), &mcp.StreamableClientTransport{Endpoint: b.url, DisableStandaloneSSE: true}, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { session.Close() })
+	return session
+}
+
+// call calls a tool and decodes its result; text is the error of a refused call.
+func call[T any](ctx context.Context, session *mcp.ClientSession, tool string, args any) (out T, text string, err error) {
+	params := &mcp.CallToolParams{Name: tool, Arguments: args}
+	params.SetProgressToken("progress")
+	result, err := session.CallTool(ctx, params)
+	if err != nil {
+		return out, "", err
+	}
+	var all strings.Builder
+	for _, content := range result.Content {
+		all.WriteString(content.(*mcp.TextContent).Text)
+	}
+	if result.IsError {
+		return out, all.String(), nil
+	}
+	return out, "", json.Unmarshal([]byte(all.String()), &out)
+}
+
+// pending waits until n proposals wait.
+func (b *bottle) pending(n int) []supervise.Proposal {
+	b.t.Helper()
+	for range 500 {
+		pending, damaged := b.queue.Pending()
+		if len(damaged) > 0 {
+			b.t.Fatal(damaged)
+		}
+		if len(pending) == n {
+			return pending
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.t.Fatalf("never saw %d pending proposals", n)
+	return nil
+}
+
+func (b *bottle) respond(r supervise.Response) {
+	b.t.Helper()
+	unlock, err := b.queue.Lock(b.t.Context())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer unlock()
+	r.Time = time.Now().UTC()
+	if err := b.queue.Respond(r); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+var wanted = map[string]any{
+	"host": "Registry.Example.ORG.", "path_allowlist": []string{"/simple/"}, "methods": []string{"get"},
+	"auth": map[string]any{"scheme": "Bearer", "token_ref": "REGISTRY_TOKEN"}, "justification": "download the dependencies",
+}
+
+func TestApproveWhileWaiting(t *testing.T) {
+	b := start(t, nil)
+	var mu sync.Mutex
+	var messages []string
+	session := b.client(func(m string) { mu.Lock(); defer mu.Unlock(); messages = append(messages, m) })
+	type result struct {
+		answer answer
+		text   string
+		err    error
+	}
+	results := make(chan result, 1)
+	go func() {
+		a, text, err := call[answer](t.Context(), session, "egress-block", wanted)
+		results <- result{a, text, err}
+	}()
+	p := b.pending(1)[0]
+	if p.Tool != supervise.ToolEgress || p.Slug != "demo-abc12" || p.Egress.Host != "registry.example.org" ||
+		p.Egress.Methods[0] != "GET" || p.Egress.Auth.TokenRef != "REGISTRY_TOKEN" || len(p.Base) != 64 {
+		t.Errorf("proposal %+v %+v", p, p.Egress)
+	}
+	expires := time.Now().Add(time.Hour).UTC().Round(time.Second)
+	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusModified, Notes: "only reading", Granted: "GET on registry.example.org", Scope: supervise.ScopeOnce, ExpiresAt: expires})
+	r := <-results
+	if r.err != nil || r.text != "" || r.answer.Status != supervise.StatusModified || r.answer.ID != p.ID || r.answer.Notes != "only reading" ||
+		r.answer.ExpiresAt == nil || !r.answer.ExpiresAt.Equal(expires) {
+		t.Errorf("answer %+v %q %v", r.answer, r.text, r.err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(messages) == 0 || !strings.Contains(messages[0], p.ID) {
+		t.Errorf("progress messages %q do not name the proposal", messages)
+	}
+	if entries, _ := b.queue.Decided(); len(entries) != 1 || entries[0].Proposal.ID != p.ID {
+		t.Errorf("archive holds %+v", entries)
+	}
+	if left, _ := filepath.Glob(filepath.Join(b.queue.Dir(), "*.json")); len(left) != 0 {
+		t.Errorf("the queue still holds %v", left)
+	}
+}
+
+func TestDeny(t *testing.T) {
+	b := start(t, nil)
+	session := b.client(nil)
+	go func() {
+		for _, p := range b.pending(1) {
+			b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusRejected, Notes: "not this host"})
+		}
+	}()
+	a, text, err := call[answer](t.Context(), session, "pipelock-block", map[string]any{"failed_url": "https://files.example.org/a/b?c=d", "justification": "a file is there"})
+	if err != nil || text != "" || a.Status != supervise.StatusRejected || a.Notes != "not this host" {
+		t.Errorf("answer %+v %q %v", a, text, err)
+	}
+}
+
+func TestUnattendedDeniesAtOnce(t *testing.T) {
+	b := start(t, func(c *Config) { c.OnApproval = 0 })
+	a, text, err := call[answer](t.Context(), b.client(nil), "egress-block", wanted)
+	if err != nil || text != "" || a.Status != supervise.StatusRejected || !strings.Contains(a.Notes, "unattended") {
+		t.Errorf("answer %+v %q %v", a, text, err)
+	}
+	if entries, _ := b.queue.Decided(); len(entries) != 1 {
+		t.Errorf("the denied proposal is not on record: %v", entries)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	b := start(t, func(c *Config) { c.OnApproval = supervise.OnApproval(time.Second) })
+	a, text, err := call[answer](t.Context(), b.client(nil), "egress-block", wanted)
+	if err != nil || text != "" || a.Status != supervise.StatusExpired {
+		t.Fatalf("answer %+v %q %v", a, text, err)
+	}
+	unlock, err := b.queue.Lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if err := b.queue.Respond(supervise.Response{ID: a.ID, Status: supervise.StatusApproved, Time: time.Now()}); err == nil {
+		t.Error("an expired proposal could be approved afterwards")
+	}
+}
+
+func TestAskAgainAfterRestart(t *testing.T) {
+	b := start(t, nil)
+	session := b.client(nil)
+	results := make(chan answer, 1)
+	go func() {
+		a, _, _ := call[answer](t.Context(), session, "egress-block", wanted)
+		results <- a
+	}()
+	p := b.pending(1)[0]
+	b.stop()
+	if a := <-results; a.Status != "" && a.Status != supervise.StatusPending {
+		t.Errorf("the cut call says %+v", a)
+	}
+	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusApproved, Scope: supervise.ScopeBottle})
+	b.run()
+	session = b.client(nil)
+	got, text, err := call[statuses](t.Context(), session, "proposal-status", map[string]any{"id": p.ID})
+	if err != nil || text != "" || len(got.Proposals) != 1 || got.Proposals[0].Status != supervise.StatusApproved {
+		t.Errorf("status %+v %q %v", got, text, err)
+	}
+	all, _, err := call[statuses](t.Context(), session, "proposal-status", map[string]any{})
+	if err != nil || len(all.Proposals) != 1 || all.Proposals[0].ID != p.ID {
+		t.Errorf("all %+v %v", all, err)
+	}
+	_, text, err = call[statuses](t.Context(), session, "proposal-status", map[string]any{"id": "../../etc/passwd"})
+	if err != nil || !strings.Contains(text, "no such proposal") {
+		t.Errorf("a path as ID: %q %v", text, err)
+	}
+}
+
+// TestSameSessionAfterRestart shows that the agent's connection survives the sidecar.
+func TestSameSessionAfterRestart(t *testing.T) {
+	b := start(t, nil)
+	session := b.client(nil)
+	address := strings.TrimSuffix(strings.TrimPrefix(b.url, "http://"), "/")
+	b.stop()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- New(b.config, b.queue).Serve(ctx, listener) }()
+	defer func() { cancel(); <-done }()
+	_, text, err := call[statuses](t.Context(), session, "proposal-status", nil)
+	if err != nil { // net/http may pick a kept connection before it has seen it close
+		_, text, err = call[statuses](t.Context(), session, "proposal-status", nil)
+	}
+	if err != nil || text != "" {
+		t.Errorf("call over the old session: %q %v", text, err)
+	}
+}
+
+func TestCallerHangsUp(t *testing.T) {
+	b := start(t, func(c *Config) { c.Limits.Calls = 1 })
+	session := b.client(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _, _ = call[answer](ctx, session, "egress-block", wanted)
+	}()
+	p := b.pending(1)[0]
+	if _, text, err := call[statuses](t.Context(), session, "proposal-status", nil); err != nil || !strings.Contains(text, "too many calls") {
+		t.Errorf("a second call beside the only place: %q %v", text, err)
+	}
+	cancel()
+	<-ended
+	for range 500 {
+		got, text, err := call[statuses](t.Context(), session, "proposal-status", map[string]any{"id": p.ID})
+		if err == nil && text == "" {
+			if got.Proposals[0].Status != supervise.StatusPending {
+				t.Errorf("status %+v", got)
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the place of a call whose client hung up was never given back")
+}
+
+func TestSameRequestJoins(t *testing.T) {
+	b := start(t, nil)
+	var wg sync.WaitGroup
+	for i := range 3 {
+		session := b.client(nil)
+		wg.Go(func() {
+			args := map[string]any{"host": "one.example.org", "justification": fmt.Sprintf("reason %d", i)}
+			if a, text, err := call[answer](t.Context(), session, "egress-block", args); err != nil || text != "" || a.Status != supervise.StatusApproved {
+				t.Errorf("answer %+v %q %v", a, text, err)
+			}
+		})
+	}
+	p := b.pending(1)[0]
+	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusApproved, Scope: supervise.ScopeBottle})
+	wg.Wait()
+	if entries, _ := b.queue.Decided(); len(entries) != 1 {
+		t.Errorf("%d proposals for one request", len(entries))
+	}
+}
+
+func TestFlood(t *testing.T) {
+	b := start(t, nil)
+	sessions := make([]*mcp.ClientSession, 8)
+	for i := range sessions {
+		sessions[i] = b.client(nil)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	refused := map[string]int{}
+	places := make(chan struct{}, 48)
+	ctx, cancel := context.WithCancel(t.Context())
+	for i := range 1000 {
+		places <- struct{}{}
+		wg.Go(func() {
+			args := map[string]any{"host": fmt.Sprintf("h%d.example.org", i), "justification": "flood"}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_, text, err := call[answer](ctx, sessions[i%len(sessions)], "egress-block", args)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err != nil:
+					refused["cut"]++
+				case strings.Contains(text, "wait already"):
+					refused["pending"]++
+				case strings.Contains(text, "too many"):
+					refused["fast"]++
+				default:
+					t.Errorf("call %d: %q", i, text)
+				}
+			}()
+			select {
+			case <-done:
+				<-places
+			case <-time.After(time.Second): // it waits for the operator
+				<-places
+				<-done
+			}
+		})
+	}
+	b.pending(DefaultLimits.Pending)
+	for range 3000 {
+		mu.Lock()
+		over := refused["pending"] + refused["fast"]
+		mu.Unlock()
+		if over == 1000-DefaultLimits.Pending {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	mu.Lock()
+	t.Logf("refused at once: %v", refused)
+	if over := refused["pending"] + refused["fast"]; over != 1000-DefaultLimits.Pending {
+		t.Errorf("%d of 1000 calls were refused, want %d", over, 1000-DefaultLimits.Pending)
+	}
+	mu.Unlock()
+	cancel()
+	wg.Wait()
+	b.pending(DefaultLimits.Pending)
+}
+
+func TestListRoutes(t *testing.T) {
+	b := start(t, nil)
+	got, text, err := call[routeList](t.Context(), b.client(nil), "list-egress-routes", nil)
+	if err != nil || text != "" || len(got.Routes) != 1 || got.Routes[0].Host != "api.example.org" || got.Routes[0].Auth.Scheme != "Bearer" {
+		t.Errorf("routes %+v %q %v", got, text, err)
+	}
+	data, _ := json.Marshal(got)
+	if strings.Contains(string(data), "EGRESS_TOKEN") {
+		t.Errorf("the slot's name leaks: %s", data)
+	}
+}
+
+func TestRefusedArguments(t *testing.T) {
+	b := start(t, nil)
+	session := b.client(nil)
+	why := "because of a test"
+	long := strings.Repeat("x", 3000)
+	for _, test := range []struct {
+		tool string
+		args map[string]any
+		want string
+	}{
+		{"egress-block", map[string]any{"host": "a.example.org"}, "justification"},
+		{"egress-block", map[string]any{"host": "a.example.org", "justification": " \u200b "}, "justification"},
+		{"egress-block", map[string]any{"host": "a.example.org", "justification": long}, "justification"},
+		{"egress-block", map[string]any{"host": "a.example.org", "justification": why, "extra": 1}, "extra"},
+		{"egress-block", map[string]any{"host": "*.example.org", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "203.0.113.9", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "0x7f.1", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "a.example.org:22", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "a..example.org", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "a.example.org\x00.b", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "localhost", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "_egress.local", "justification": why}, "host"},
+		{"egress-block", map[string]any{"host": "a.example.org", "path_allowlist": []string{"v1"}, "justification": why}, "slash"},
+		{"egress-block", map[string]any{"host": "a.example.org", "path_allowlist": []string{"/a/../b"}, "justification": why}, "dot segment"},
+		{"egress-block", map[string]any{"host": "a.example.org", "path_allowlist": []string{"/a%2fb"}, "justification": why}, "decoded"},
+		{"egress-block", map[string]any{"host": "a.example.org", "path_allowlist": []string{"/a?b"}, "justification": why}, "query"},
+		{"egress-block", map[string]any{"host": "a.example.org", "methods": []string{"CONNECT"}, "justification": why}, "methods"},
+		{"egress-block", map[string]any{"host": "a.example.org", "auth": map[string]any{"scheme": "Digest", "token_ref": "A"}, "justification": why}, "scheme"},
+		{"egress-block", map[string]any{"host": "a.example.org", "auth": map[string]any{"scheme": "Bearer", "token_ref": "A;B"}, "justification": why}, "token_ref"},
+		{"pipelock-block", map[string]any{"failed_url": "ftp://a.example.org/", "justification": why}, "http"},
+		{"pipelock-block", map[string]any{"failed_url": "/relative", "justification": why}, "http"},
+		{"pipelock-block", map[string]any{"failed_url": "https://u:p@a.example.org/", "justification": why}, "password"},
+		{"pipelock-block", map[string]any{"failed_url": "https://[::1]/", "justification": why}, "failed_url"},
+		{"pipelock-block", map[string]any{"failed_url": "https://169.254.169.254/latest", "justification": why}, "failed_url"},
+		{"capability-block", map[string]any{"containerfile": "RUN true", "justification": why}, "FROM"},
+		{"capability-block", map[string]any{"containerfile": "FROM x\n" + strings.Repeat("#", 101<<10), "justification": why}, "longer"},
+	} {
+		_, text, err := call[answer](t.Context(), session, test.tool, test.args)
+		if err != nil || !strings.Contains(text, test.want) {
+			t.Errorf("%s %v: %q %v, want an error with %q", test.tool, test.args, text, err, test.want)
+		}
+	}
+	if pending, _ := b.queue.Pending(); len(pending) != 0 {
+		t.Errorf("refused arguments left proposals: %v", pending)
+	}
+}
+
+func TestLargeRequest(t *testing.T) {
+	b := start(t, nil)
+	for name, body := range map[string]string{
+		"one string":  `{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"` + strings.Repeat("x", maxBody) + `"}}`,
+		"not JSON":    "{",
+		"deep":        strings.Repeat("[", 100000),
+		"not a batch": "[]",
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Accept", "application/json, text/event-stream")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode < 400 || response.StatusCode >= 500 {
+			t.Errorf("%s: %s", name, response.Status)
+		}
+	}
+	if _, text, err := call[statuses](t.Context(), b.client(nil), "proposal-status", nil); err != nil || text != "" {
+		t.Errorf("afterwards: %q %v", text, err)
+	}
+}
