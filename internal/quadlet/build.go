@@ -1,0 +1,19 @@
+package quadlet
+
+// build is the agent's image, made from a copy of the bottle's Containerfile and
+// its context. Podman's cache makes it a no-op when nothing changed.
+func (w bottle) build() (Unit, error) {
+	if err := image(w.Build.Image); err != nil {
+		return Unit{}, err
+	}
+	f := w.begin("The agent's image")
+	quadletSection(f)
+	f.section("Build")
+	f.set("ImageTag", w.Build.Image)
+	f.set("File", w.Build.Containerfile)
+	f.set("SetWorkingDirectory", w.Build.Context)
+	f.line("ForceRM", "true")
+	f.section("Service")
+	f.line("TimeoutStartSec", "30min")
+	return f.unit(w.unit("image", "build"))
+}

@@ -1,0 +1,57 @@
+package quadlet
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// pod is the unit that starts and stops the whole bottle.
+func (w bottle) pod() (Unit, error) {
+	addresses, err := blueprint.AddressesOf(w.Subnet)
+	if err != nil {
+		return Unit{}, err
+	}
+	f := w.begin("The pod")
+	quadletSection(f)
+	f.section("Pod")
+	f.set("PodName", w.PodName)
+	f.line("Network", w.unit("internal", "network")+":ip="+addresses.Pod.String()+",interface_name="+w.Internal.InterfaceName)
+	f.line("Network", w.unit("uplink", "network")+":interface_name="+w.Uplink.InterfaceName)
+	if w.since("5.6.0") {
+		f.pairs("Label", w.Labels)
+		f.line("ExitPolicy", "continue")
+	} else {
+		var args []string
+		for _, name := range slices.Sorted(maps.Keys(w.Labels)) {
+			args = append(args, "--label="+name+"="+w.Labels[name])
+		}
+		podmanArgs(f, "Keys from Podman 5.6 on. A pod that outlives its containers lets them be restarted.", append(args, "--exit-policy=continue")...)
+	}
+	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for what is shared: the network, by the sidecars alone.",
+		"--infra-name="+w.InfraName, "--share=net", "--share-parent=false")
+	f.section("Service")
+	if w.StateRoot != "" {
+		f.words("Environment", "BOT_BOTTLE_ROOT="+w.StateRoot)
+	}
+	f.comment("Writes the files that the containers mount to tmpfs, with certificate authorities that live as long as the pod.")
+	w.own(f, "ExecStartPre", "prepare")
+	f.line("RestartSec", "1")
+	if w.Headless == nil {
+		f.section("Install")
+		f.line("WantedBy", "default.target")
+	}
+	return f.unit(w.podUnit())
+}
+
+// own writes a command of podbottle itself.
+func (w bottle) own(f *file, key, verb string, args ...string) {
+	program, err := w.path(w.Program)
+	f.check(key, err)
+	line := program + " quadlet " + verb + " " + w.Slug
+	for _, arg := range args {
+		line += " " + arg
+	}
+	f.line(key, line)
+}
