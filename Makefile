@@ -1,0 +1,103 @@
+# podbottle: `make help` lists the targets.
+
+# The tags of Podman's remote client; without them it needs C libraries. .golangci.yml repeats them.
+TAGS := remote,containers_image_openpgp,exclude_graphdriver_btrfs
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# Arguments for the test binary of test/e2e, such as E2E_ARGS='-test.run TestStart'.
+E2E_ARGS ?=
+# How long `make fuzz` runs each target.
+FUZZTIME ?= 10s
+
+GO := CGO_ENABLED=0 go
+TOOL := $(GO) tool -modfile=tools/go.mod
+TESTHOST := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH )hack/testhost
+SCRIPTS = $(shell grep -rlE '^\#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard contrib images))
+
+# Flags of ours come from here only.
+unexport GOFLAGS
+
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+.PHONY: build
+build: ## build bin/podbottle and bin/podbottle-sidecar
+	$(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/podbottle ./cmd/podbottle-sidecar
+
+.PHONY: test
+test: lint unit e2e ## lint, unit tests and end-to-end tests: all that must pass
+
+.PHONY: unit
+unit: ## run the unit tests and the tests of the command line, with the race detector
+	hack/packages gcc gcc,libc6-dev
+	CGO_ENABLED=1 go test -race -tags $(TAGS) ./...
+
+.PHONY: e2e
+e2e: build bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/e2e.test -test.v -test.timeout 30m $(E2E_ARGS) </dev/null
+
+.PHONY: bin/e2e.test
+bin/e2e.test:
+	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e -o $@ ./test/e2e
+
+.PHONY: demo
+demo: build ## start a bottle and show, step by step, what it can and cannot do
+	hack/demo
+
+.PHONY: bench
+bench: build bin/e2e.test ## measure start, list and dry run in the test host, as ratios
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/e2e.test -test.run '^$$' -test.bench . -test.timeout 30m $(E2E_ARGS) </dev/null
+
+.PHONY: bench-egress
+bench-egress: ## measure the egress proxy against a direct connection
+	$(GO) test -run '^$$' -bench . ./internal/egress/...
+
+.PHONY: soak
+soak: build ## create and remove bottles by the hundred in the test host and look for what is left
+	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,soak -o bin/soak.test ./test/e2e
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/soak.test -test.v -test.timeout 4h -test.run Soak $(E2E_ARGS) </dev/null
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME
+	hack/fuzz $(TAGS) $(FUZZTIME)
+
+.PHONY: lint
+lint: ## check formatting, code, shell scripts and what the sidecars link
+	hack/packages shellcheck shellcheck
+	shellcheck $(SCRIPTS)
+	$(TOOL) golangci-lint run
+	@linked=$$($(GO) list -tags $(TAGS) -deps ./cmd/podbottle-sidecar) || exit; \
+	if echo "$$linked" | grep -E 'containers/(podman|common)|podbottle/internal/(manifest|resolve|cli|pod)$$'; then \
+		echo 'cmd/podbottle-sidecar links the packages above; it serves inside a bottle and must not'; exit 1; \
+	fi
+
+.PHONY: fmt
+fmt: ## format the Go code
+	$(TOOL) gofumpt -w .
+
+.PHONY: images
+images: build ## build the images of the sidecars and the agents with this machine's Podman
+	bin/podbottle build
+
+.PHONY: install
+install: build ## install the programs and the shell completions under PREFIX (and DESTDIR)
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/bin bin/podbottle bin/podbottle-sidecar
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/podbottle completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/podbottle
+	bin/podbottle completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podbottle
+	bin/podbottle completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podbottle.fish
+
+.PHONY: clean
+clean: ## remove what was built here (the test host goes with: hack/testhost clean)
+	rm -rf bin dist
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
