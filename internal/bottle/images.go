@@ -43,7 +43,7 @@ func (s *launch) ensureImages(ctx context.Context) (names blueprint.Images, err 
 	if s.firewall.Engine == pipelock.EnginePipelock && s.firewall.Binary == "" {
 		names.Firewall = s.firewall.Image
 		if err := s.ensurePulled(ctx, s.firewall.Image); err != nil {
-			return names, fmt.Errorf("%w; name another image or binary in config.yaml (firewall.image, firewall.binary), or choose --firewall=builtin", err)
+			return names, fmt.Errorf("%w in config.yaml (firewall.image, or firewall.binary for a program of the host), or choose --firewall=builtin", err)
 		}
 	}
 	if err := s.ensureAgent(ctx); err != nil {

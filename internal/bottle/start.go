@@ -58,6 +58,10 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 	if r.DryRun {
 		return 0, errors.Join(s.dryRun(), s.discard())
 	}
+	// A missing token is better said before the question than after it.
+	if _, err := resolve.Tokens(s.plan, s.Lookup); err != nil {
+		return 0, errors.Join(err, s.discard())
+	}
 	if err := s.confirm(); err != nil {
 		return 0, errors.Join(err, s.discard())
 	}
@@ -73,7 +77,7 @@ func (s *launch) specify() error {
 	}
 	meta, err := state.ReadMetadata(s.Root, s.request.Spec.Identity)
 	if err != nil {
-		return fmt.Errorf("bottle %s: %w", s.request.Spec.Identity, err)
+		return err
 	}
 	s.request.Spec = resolve.SpecOf(meta)
 	if s.request.Firewall.Engine == "" {

@@ -9,6 +9,9 @@ import (
 // any other status is the agent's.
 const ExitFailure = 125
 
+// exitUsage is the status for a call without a command.
+const exitUsage = 2
+
 // ExitError ends the command with a status and, when Err is nil, without a message.
 type ExitError struct {
 	Code int

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -47,7 +48,9 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		Short:         "Run a coding agent in a rootless Podman pod it cannot get out of",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
+		},
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)

@@ -158,15 +158,13 @@ func launch(ctx context.Context, s Streams, f *launchFlags, r bottle.Request) er
 	return agentStatus(l.Start(ctx, r))
 }
 
-// agentStatus turns an agent's exit status into the command's.
+// agentStatus turns an agent's exit status into the command's; it wins over
+// podbottle's own, which stands for an error of the teardown.
 func agentStatus(code int, err error) error {
-	if err != nil {
-		return err
-	}
 	if code != 0 {
-		return &ExitError{Code: code}
+		return &ExitError{Code: code, Err: err}
 	}
-	return nil
+	return err
 }
 
 // exactArgs is cobra.ExactArgs with a message that says what is wanted.

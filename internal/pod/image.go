@@ -53,7 +53,7 @@ func (c *Client) CheckImage(ctx context.Context, name string) (labels map[string
 // Pull fetches an image and writes the progress to out.
 func (c *Client) Pull(ctx context.Context, name string, out io.Writer) error {
 	if _, err := images.Pull(c.with(ctx), name, new(images.PullOptions).WithPolicy("missing").WithProgressWriter(out)); err != nil {
-		return fmt.Errorf("image %s cannot be pulled: %w", name, err)
+		return fmt.Errorf("image %s is not here and cannot be pulled: %w; build or load it, or name another one", name, err)
 	}
 	return nil
 }
