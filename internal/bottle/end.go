@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/state"
@@ -90,7 +91,7 @@ func interrupted(ctx context.Context) int {
 // SignalError is the cause of a context that a signal ended.
 type SignalError struct{ Signal syscall.Signal }
 
-func (e SignalError) Error() string { return "signal: " + e.Signal.String() }
+func (e SignalError) Error() string { return "interrupted by the signal " + unix.SignalName(e.Signal) }
 
 // Stop ends running bottles. Their state is kept for resume unless discard is set.
 func (l *Launcher) Stop(ctx context.Context, slugs []string, discard bool) error {

@@ -108,7 +108,7 @@ func (s *launch) ensureAgent(ctx context.Context) error {
 		return err
 	}
 	return s.build(ctx, imageBuild{
-		name: plan.DerivedImage, kind: "cwd", always: true, offline: true,
+		name: plan.DerivedImage, kind: "cwd", slug: plan.Slug, offline: true,
 		stream: func(w io.Writer) error { return resolve.WriteWorkspace(w, plan) },
 	})
 }
@@ -140,7 +140,7 @@ func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
 		return err
 	}
 	return s.build(ctx, imageBuild{
-		name: name, kind: "agent", source: digest(recipe), file: filepath.Base(file),
+		name: name, kind: "agent", slug: s.plan.Slug, source: digest(recipe), file: filepath.Base(file),
 		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
 	})
 }
@@ -151,7 +151,7 @@ type imageBuild struct {
 	args       map[string]string
 	file       string // the Containerfile's name in the context; empty for Containerfile
 	source     string // digest of what the image is made from; empty when the name says it
-	always     bool
+	slug       string // the one bottle that the image is for; empty when others may use it
 	offline    bool
 	context    func(*tar.Writer) error // writes the context's files, or
 	stream     func(io.Writer) error   // writes the whole archive
@@ -168,7 +168,7 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 	if err != nil {
 		return err
 	}
-	if exists && !b.always {
+	if exists {
 		labels, err := client.CheckImage(ctx, b.name)
 		if err != nil || labels[labelSource] == "" || labels[labelSource] == b.source {
 			return err
@@ -184,7 +184,7 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 		Context:       reader,
 		Containerfile: cmp.Or(b.file, "Containerfile"),
 		Args:          b.args,
-		Labels:        map[string]string{blueprint.LabelImageKind: b.kind, labelSource: b.source},
+		Labels:        b.labels(),
 		Offline:       b.offline,
 	}, io.MultiWriter(l.Progress.Writer(), &output))
 	done(err)
@@ -192,6 +192,14 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 		return fmt.Errorf("%w\n%s", err, lastLines(output.String(), 5))
 	}
 	return nil
+}
+
+func (b imageBuild) labels() map[string]string {
+	labels := map[string]string{blueprint.LabelImageKind: b.kind, labelSource: b.source}
+	if b.slug != "" {
+		labels[blueprint.LabelSlug] = b.slug
+	}
+	return labels
 }
 
 func (b imageBuild) write(w io.Writer) error {

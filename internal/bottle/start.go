@@ -52,6 +52,9 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 		return 0, err
 	}
 	if err := s.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return interrupted(ctx), context.Cause(ctx)
+		}
 		return 0, err
 	}
 	defer s.unlock()
@@ -191,6 +194,9 @@ func (s *launch) unlock() {
 // run launches the bottle and sees its session through.
 func (s *launch) run(ctx context.Context) (int, error) {
 	attachment, err := s.up(ctx)
+	if ctx.Err() != nil {
+		return interrupted(ctx), s.abandon(ctx, context.Cause(ctx))
+	}
 	if err != nil {
 		return 0, s.abandon(ctx, err)
 	}
@@ -277,9 +283,6 @@ func (s *launch) argv() ([]string, error) {
 
 // abandon takes down what a failed start left.
 func (s *launch) abandon(ctx context.Context, cause error) error {
-	if ctx.Err() != nil {
-		cause = fmt.Errorf("interrupted: %w", context.Cause(ctx))
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)
 	defer cancel()
 	done := s.Progress.Step("take down what was made")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/containers/podman/v5/pkg/bindings/images"
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"github.com/containers/podman/v5/pkg/bindings/pods"
 	"github.com/containers/podman/v5/pkg/bindings/volumes"
@@ -15,8 +16,8 @@ import (
 )
 
 // Down removes the objects of a bottle: the pod with its containers, the
-// networks, the slice, the runtime directory; and the volume with the agent's
-// home unless keepHome. What is not there is no error, and one failure does not
+// networks, the slice, the runtime directory; and, unless keepHome, the volume with
+// the agent's home and the images that were built for this bottle alone. What is not there is no error, and one failure does not
 // keep the rest.
 func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome bool) error {
 	base := "bot-bottle-" + slug
@@ -36,11 +37,26 @@ func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome boo
 		}
 	}
 	if !keepHome {
+		note("images", c.removeImages(ctx, slug))
 		note("volume "+blueprint.HomeVolume(slug), volumes.Remove(c.with(ctx), blueprint.HomeVolume(slug), new(volumes.RemoveOptions).WithForce(true)))
 	}
 	note("slice "+blueprint.SliceName(slug), stopSlice(ctx, blueprint.SliceName(slug)))
 	note("runtime directory", RemoveTree(runtimeDir))
 	return errors.Join(problems...)
+}
+
+// removeImages removes the images that carry a bottle's label.
+func (c *Client) removeImages(ctx context.Context, slug string) error {
+	list, err := images.List(c.with(ctx), new(images.ListOptions).WithFilters(map[string][]string{"label": {blueprint.LabelSlug + "=" + slug}}))
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	ids := make([]string, 0, len(list))
+	for _, image := range list {
+		ids = append(ids, image.ID)
+	}
+	_, errs := images.Remove(c.with(ctx), ids, new(images.RemoveOptions).WithIgnore(true).WithForce(true))
+	return errors.Join(errs...)
 }
 
 // notFound tells whether the API said that there is no such object.

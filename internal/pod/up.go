@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/pods"
+	"github.com/containers/podman/v5/pkg/bindings/volumes"
+	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"github.com/fsnotify/fsnotify"
 	"golang.org/x/sync/errgroup"
 
@@ -63,6 +66,9 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 		return err
 	})
 	prepare.Go(func() (err error) {
+		if err := c.createVolumes(pctx, b); err != nil {
+			return err
+		}
 		if addresses, err = c.createNetworks(pctx, b); err != nil {
 			return err
 		}
@@ -100,6 +106,18 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 	err = create.Wait()
 	done(err)
 	return inst, err
+}
+
+// createVolumes makes the volumes that are not there yet: a resumed bottle's are.
+// Podman would make them with the containers, but without labels to find them by.
+func (c *Client) createVolumes(ctx context.Context, b *blueprint.Bottle) error {
+	for _, name := range b.Volumes {
+		options := types.VolumeCreateOptions{Name: name, Label: maps.Clone(b.Labels), IgnoreIfExists: true}
+		if _, err := volumes.Create(c.with(ctx), options, nil); err != nil {
+			return fmt.Errorf("volume %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 func (c *Client) createContainer(ctx context.Context, b *blueprint.Bottle, container blueprint.Container, h host) error {
