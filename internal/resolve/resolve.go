@@ -275,16 +275,17 @@ func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 		QueueDir:         tree.Queue(),
 		CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config"),
 	}
-	for _, dir := range []string{p.Supervise.QueueDir, p.Supervise.CurrentConfigDir} {
-		if err := state.MakeDir(dir); err != nil {
-			return err
-		}
+	if err := supervise.CreateQueue(p.Supervise.QueueDir); err != nil {
+		return err
+	}
+	if err := state.MakeDir(p.Supervise.CurrentConfigDir); err != nil {
+		return err
 	}
 	recipe, err := p.currentRecipe(host)
 	if err != nil {
 		return err
 	}
-	return state.WriteDraft(filepath.Join(p.Supervise.CurrentConfigDir, "Dockerfile"), recipe)
+	return state.WriteDraft(p.Supervise.ContainerfilePath(), recipe)
 }
 
 func firstOf(texts ...string) string {
