@@ -45,16 +45,13 @@ bin/e2e.test:
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e -o $@ ./test/e2e
 
 .PHONY: demo
-demo: build ## start a bottle in the test host and show, step by step, what it can and cannot do
-	$(GO) build -trimpath -buildvcs=false -o bin/ ./hack/demo
-	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/demo </dev/null
+demo: build ## start a bottle and show, step by step, what it can and cannot do
+	hack/demo
 
 .PHONY: bench
-bench: build ## measure start, list and dry run in the test host, as ratios
-	$(GO) build -trimpath -buildvcs=false -tags $(TAGS) -o bin/ ./hack/bench
+bench: build bin/e2e.test ## measure start, list and dry run in the test host, as ratios
 	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/bench </dev/null
+	$(TESTHOST) exec -- /src/bin/e2e.test -test.run '^$$' -test.bench . -test.timeout 30m $(E2E_ARGS) </dev/null
 
 .PHONY: bench-egress
 bench-egress: ## measure the egress proxy against a direct connection

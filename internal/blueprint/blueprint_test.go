@@ -134,6 +134,16 @@ func TestAgentReachesOnlyDeclaredServices(t *testing.T) {
 	}
 }
 
+func TestAddressesOf(t *testing.T) {
+	a, err := AddressesOf(netip.MustParsePrefix("10.89.7.0/24"))
+	if err != nil || a.Pod.String() != "10.89.7.2" || a.Agent.String() != "10.89.7.3" {
+		t.Errorf("addresses are %+v, %v", a, err)
+	}
+	if _, err := AddressesOf(netip.MustParsePrefix("10.89.7.0/30")); err == nil {
+		t.Error("a subnet without room for the agent was accepted")
+	}
+}
+
 func TestSliceNameDoesNotNest(t *testing.T) {
 	if got := SliceName("a-b-c1"); strings.Count(got, "-") != 1 {
 		t.Errorf("%s nests deeper than podbottle.slice", got)

@@ -25,23 +25,47 @@ import (
 // labelSource records which Containerfile an image was built from, by digest.
 const labelSource = "io.podbottle.image.source"
 
+// nameImages names what ensureImages makes.
+func (s *launch) nameImages(binary string) (names blueprint.Images, err error) {
+	if s.sidecar, err = pod.DescribeSidecar(binary, s.dataDir()); err != nil {
+		return names, err
+	}
+	names.Sidecar = s.sidecar.Image
+	if len(s.plan.GitGate.Upstreams) > 0 {
+		build, err := s.gitGateImage(binary)
+		if err != nil {
+			return names, err
+		}
+		names.GitGate = build.name
+	}
+	if s.firewall.Engine == pipelock.EnginePipelock && s.firewall.Binary == "" {
+		names.Firewall = s.firewall.Image
+	}
+	return names, nil
+}
+
 // ensureImages builds or pulls what is missing and returns the names.
 func (s *launch) ensureImages(ctx context.Context) (names blueprint.Images, err error) {
 	binary, err := pod.SidecarBinary()
 	if err != nil {
 		return names, err
 	}
-	if s.sidecar, err = s.client.EnsureSidecar(ctx, binary, s.dataDir()); err != nil {
+	if names, err = s.nameImages(binary); err != nil {
 		return names, err
 	}
-	names.Sidecar = s.sidecar.Image
-	if len(s.plan.GitGate.Upstreams) > 0 {
-		if names.GitGate, err = s.ensureGitGate(ctx, binary); err != nil {
+	if _, err = s.client.EnsureSidecar(ctx, binary, s.dataDir()); err != nil {
+		return names, err
+	}
+	if names.GitGate != "" {
+		build, err := s.gitGateImage(binary)
+		if err != nil {
+			return names, err
+		}
+		if err := s.build(ctx, build); err != nil {
 			return names, err
 		}
 	}
-	if s.firewall.Engine == pipelock.EnginePipelock && s.firewall.Binary == "" {
-		names.Firewall = s.firewall.Image
+	if names.Firewall != "" {
 		if err := s.ensurePulled(ctx, s.firewall.Image); err != nil {
 			return names, fmt.Errorf("%w in config.yaml (firewall.image, or firewall.binary for a program of the host), or choose --firewall=builtin", err)
 		}
@@ -66,30 +90,30 @@ func (s *launch) ensurePulled(ctx context.Context, name string) error {
 	return err
 }
 
-// ensureGitGate builds git-gate's image, named by the content of its parts.
-func (s *launch) ensureGitGate(ctx context.Context, binary string) (string, error) {
+// gitGateImage is git-gate's image, named by the content of its parts.
+func (s *launch) gitGateImage(binary string) (imageBuild, error) {
 	text, err := images.Containerfile("git-gate")
 	if err != nil {
-		return "", err
+		return imageBuild{}, err
 	}
 	program, err := os.ReadFile(binary) // #nosec G304 -- our own binary
 	if err != nil {
-		return "", err
+		return imageBuild{}, err
 	}
 	args := map[string]string{}
 	if base := s.Config.Images.GitGateBase; base != "" {
 		args["BASE"] = base
 	}
-	name := "localhost/podbottle-git-gate:" + digest(text, program, []byte(args["BASE"]))[:16]
-	return name, s.build(ctx, imageBuild{
-		name: name, kind: "git-gate", args: args,
+	return imageBuild{
+		name: "localhost/podbottle-git-gate:" + digest(text, program, []byte(args["BASE"]))[:16],
+		kind: "git-gate", args: args,
 		context: func(w *tar.Writer) error {
 			if err := addFile(w, "Containerfile", 0o644, text); err != nil {
 				return err
 			}
 			return addFile(w, "podbottle-sidecar", 0o755, program)
 		},
-	})
+	}, nil
 }
 
 // ensureAgent makes the agent's image, and the layer with the workspace over it.

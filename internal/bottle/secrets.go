@@ -29,12 +29,8 @@ var rootBundles = []string{
 // extraCAVariable names a file of further CA certificates for upstreams.
 const extraCAVariable = "BOT_BOTTLE_EXTRA_CA_CERTS"
 
-// blueprint looks the secrets up and describes the bottle.
-func (s *launch) blueprint(images blueprint.Images) (*blueprint.Bottle, error) {
-	secrets, err := s.secrets()
-	if err != nil {
-		return nil, err
-	}
+// blueprint describes the bottle.
+func (s *launch) blueprint(images blueprint.Images, secrets blueprint.Secrets) (*blueprint.Bottle, error) {
 	roots, err := readRoots()
 	if err != nil {
 		return nil, err
@@ -76,6 +72,16 @@ func (s *launch) blueprint(images blueprint.Images) (*blueprint.Bottle, error) {
 
 // secrets looks the tokens and keys up and mints the bottle's certificates.
 func (s *launch) secrets() (blueprint.Secrets, error) {
+	result, err := s.hostSecrets()
+	if err != nil {
+		return result, err
+	}
+	result.EgressCA, result.FirewallCA, err = authorities(s.plan.Slug, caLifetime)
+	return result, err
+}
+
+// hostSecrets looks the tokens and keys up.
+func (s *launch) hostSecrets() (blueprint.Secrets, error) {
 	var result blueprint.Secrets
 	tokens, err := resolve.Tokens(s.plan, s.Lookup)
 	if err != nil {
@@ -93,16 +99,20 @@ func (s *launch) secrets() (blueprint.Secrets, error) {
 		}
 		result.Identities[u.Name] = secret.New(string(key))
 	}
-	now := time.Now()
-	if result.EgressCA, err = mint("podbottle egress "+s.plan.Slug, now); err != nil {
-		return result, err
-	}
-	result.FirewallCA, err = mint("podbottle firewall "+s.plan.Slug, now)
-	return result, err
+	return result, nil
 }
 
-func mint(name string, now time.Time) (blueprint.KeyPair, error) {
-	cert, key, err := egress.MintCA(name, now, caLifetime)
+// authorities mints the two certificate authorities of a bottle.
+func authorities(slug string, lifetime time.Duration) (egress, firewall blueprint.KeyPair, err error) {
+	if egress, err = mint("podbottle egress "+slug, lifetime); err != nil {
+		return egress, firewall, err
+	}
+	firewall, err = mint("podbottle firewall "+slug, lifetime)
+	return egress, firewall, err
+}
+
+func mint(name string, lifetime time.Duration) (blueprint.KeyPair, error) {
+	cert, key, err := egress.MintCA(name, time.Now(), lifetime)
 	if err != nil {
 		return blueprint.KeyPair{}, fmt.Errorf("certificate authority %s: %w", name, err)
 	}

@@ -34,6 +34,7 @@ type launch struct {
 	sidecar  pod.Sidecar
 	runtime  string // runtime directory
 	resumed  bool   // the state is an earlier session's: it outlives a failed start
+	units    bool   // for systemd: the bottle may run already under the names it will have
 }
 
 // Start runs a bottle to its end, or to the point where its user leaves it, and
@@ -65,7 +66,7 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 	if _, err := resolve.Tokens(s.plan, s.Lookup); err != nil {
 		return 0, errors.Join(err, s.discard())
 	}
-	if err := s.confirm(); err != nil {
+	if err := s.confirm("Start this bottle?"); err != nil {
 		return 0, errors.Join(err, s.discard())
 	}
 	return s.run(ctx)
@@ -110,7 +111,11 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	s.request.Spec.Firewall = s.firewall.Engine
-	if s.plan, err = resolve.Resolve(ctx, s.host(ctx, s.client, s.runsc != "", claim), index, s.request.Spec); err != nil {
+	host := s.host(ctx, s.client, s.runsc != "", claim)
+	if s.units {
+		host.Exists = func(string, string) (bool, error) { return false, nil }
+	}
+	if s.plan, err = resolve.Resolve(ctx, host, index, s.request.Spec); err != nil {
 		s.unlock()
 		return err
 	}
@@ -164,14 +169,14 @@ func (s *launch) dryRun() error {
 }
 
 // confirm shows the preflight and asks.
-func (s *launch) confirm() error {
+func (s *launch) confirm(question string) error {
 	if err := s.preflight(s.Err); err != nil {
 		return err
 	}
 	if s.request.Yes {
 		return nil
 	}
-	answer, err := s.Ask("Start this bottle? [y/N] ")
+	answer, err := s.Ask(question + " [y/N] ")
 	if err != nil {
 		return err
 	}
@@ -221,7 +226,11 @@ func (s *launch) up(ctx context.Context) (attachment *pod.Attachment, err error)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.blueprint(images)
+	secrets, err := s.secrets()
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.blueprint(images, secrets)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
 
-// writeFiles creates the bottle's runtime directory with everything that its
+// WriteFiles creates the bottle's runtime directory with everything that its
 // containers read, and the directories that they write to. The modes are the
 // final ones from the start; only the directory's own 0700 keeps other users out.
-func writeFiles(dir string, b *blueprint.Bottle) error {
+func WriteFiles(dir string, b *blueprint.Bottle) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

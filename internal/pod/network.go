@@ -22,7 +22,11 @@ func (c *Client) createNetworks(ctx context.Context, b *blueprint.Bottle) (bluep
 	if _, err := c.createNetwork(ctx, b.Uplink, b.Labels); err != nil {
 		return blueprint.Addresses{}, err
 	}
-	return addresses(internal)
+	prefix, err := netip.ParsePrefix(internal.Subnets[0].Subnet.String())
+	if err != nil {
+		return blueprint.Addresses{}, fmt.Errorf("network %s: %w", internal.Name, err)
+	}
+	return blueprint.AddressesOf(prefix)
 }
 
 func (c *Client) createNetwork(ctx context.Context, n blueprint.Network, labels map[string]string) (nettypes.Network, error) {
@@ -56,19 +60,4 @@ func sameNetwork(want blueprint.Network, got nettypes.Network) error {
 		}
 	}
 	return nil
-}
-
-// addresses are the second and the third address of the subnet: the first is the
-// gateway's where a network has one.
-func addresses(n nettypes.Network) (blueprint.Addresses, error) {
-	prefix, err := netip.ParsePrefix(n.Subnets[0].Subnet.String())
-	if err != nil {
-		return blueprint.Addresses{}, fmt.Errorf("network %s: %w", n.Name, err)
-	}
-	pod := prefix.Masked().Addr().Next().Next()
-	agent := pod.Next()
-	if !prefix.Contains(agent.Next()) {
-		return blueprint.Addresses{}, fmt.Errorf("network %s: the subnet %s is too small for a bottle", n.Name, prefix)
-	}
-	return blueprint.Addresses{Pod: pod, Agent: agent}, nil
 }

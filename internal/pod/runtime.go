@@ -45,17 +45,20 @@ func isExecutable(path string) bool {
 // podman commit and lose them when it stops.
 var runscFlags = []string{"--ignore-cgroups", "--overlay2=none"}
 
-// writeWrapper writes the program that Podman runs as the agent's OCI runtime.
+// WrapperPath is where WriteWrapper writes.
+func WrapperPath(dir string) string { return filepath.Join(dir, "runsc") }
+
+// WriteWrapper writes the program that Podman runs as the agent's OCI runtime.
 // Its file name must be runsc: Podman reads the runtime's abilities off it. The
 // path is kept with the container for its whole life, so it lies in dir for good.
-func writeWrapper(dir, runsc string) (string, error) {
+func WriteWrapper(dir, runsc string) (string, error) {
 	if strings.ContainsAny(runsc, "'\n") {
 		return "", fmt.Errorf("path of runsc %q holds a quote or a line break; move it", runsc)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "runsc")
+	path := WrapperPath(dir)
 	text := fmt.Sprintf("#!/bin/sh\nexec '%s' %s \"$@\"\n", runsc, strings.Join(runscFlags, " "))
 	if old, err := os.ReadFile(path); err == nil && string(old) == text { // #nosec G304 -- our own file
 		return path, nil

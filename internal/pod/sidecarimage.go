@@ -44,14 +44,22 @@ type Sidecar struct {
 	Image   string
 }
 
-// EnsureSidecar keeps a copy of the binary at path in dir and makes the image of
-// the sidecars from it, unless both are there. It needs no network.
-func (c *Client) EnsureSidecar(ctx context.Context, path, dir string) (Sidecar, error) {
+// DescribeSidecar names what EnsureSidecar makes.
+func DescribeSidecar(path, dir string) (Sidecar, error) {
 	digest, err := fileDigest(path)
 	if err != nil {
 		return Sidecar{}, err
 	}
-	s := Sidecar{Program: filepath.Join(dir, "podbottle-sidecar-"+digest[:16]), Image: "localhost/podbottle-sidecar:" + digest[:16]}
+	return Sidecar{Program: filepath.Join(dir, "podbottle-sidecar-"+digest[:16]), Image: "localhost/podbottle-sidecar:" + digest[:16]}, nil
+}
+
+// EnsureSidecar keeps a copy of the binary at path in dir and makes the image of
+// the sidecars from it, unless both are there. It needs no network.
+func (c *Client) EnsureSidecar(ctx context.Context, path, dir string) (Sidecar, error) {
+	s, err := DescribeSidecar(path, dir)
+	if err != nil {
+		return s, err
+	}
 	if err := keepProgram(path, s.Program); err != nil {
 		return s, fmt.Errorf("copy of podbottle-sidecar: %w", err)
 	}

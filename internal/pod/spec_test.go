@@ -169,16 +169,6 @@ func subnetwork(subnet string) nettypes.Network {
 	}
 }
 
-func TestAddresses(t *testing.T) {
-	a, err := addresses(subnetwork("10.89.7.0/24"))
-	if err != nil || a.Pod.String() != "10.89.7.2" || a.Agent.String() != "10.89.7.3" {
-		t.Errorf("addresses are %+v, %v", a, err)
-	}
-	if _, err := addresses(subnetwork("10.89.7.0/30")); err == nil {
-		t.Error("a subnet without room for the agent was accepted")
-	}
-}
-
 func TestSameNetwork(t *testing.T) {
 	want := blueprint.Network{Name: "n", Internal: true, Options: map[string]string{"isolate": "strict"}}
 	good := subnetwork("10.89.7.0/24")

@@ -53,7 +53,7 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 
 	done := o.Steps("networks and pod")
 	prepare, pctx := errgroup.WithContext(ctx)
-	prepare.Go(func() error { return writeFiles(o.RuntimeDir, b) })
+	prepare.Go(func() error { return WriteFiles(o.RuntimeDir, b) })
 	prepare.Go(func() (err error) {
 		if h, err = describeHost(h); err == nil && h.slices {
 			err = startSlice(pctx, b.Slice)
@@ -133,7 +133,7 @@ func (c *Client) agentService(ctx context.Context, o UpOptions) (*Client, string
 	if o.Runsc == "" {
 		return nil, "", nil
 	}
-	wrapper, err := writeWrapper(o.DataDir, o.Runsc)
+	wrapper, err := WriteWrapper(o.DataDir, o.Runsc)
 	if err != nil {
 		return nil, "", err
 	}
