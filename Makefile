@@ -45,13 +45,16 @@ bin/e2e.test:
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e -o $@ ./test/e2e
 
 .PHONY: demo
-demo: build ## start a bottle and show, step by step, what it can and cannot do
-	hack/demo
+demo: build ## start a bottle in the test host and show, step by step, what it can and cannot do
+	$(GO) build -trimpath -buildvcs=false -o bin/ ./hack/demo
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/demo </dev/null
 
 .PHONY: bench
-bench: build bin/e2e.test ## measure start, list and dry run in the test host, as ratios
+bench: build ## measure start, list and dry run in the test host, as ratios
+	$(GO) build -trimpath -buildvcs=false -tags $(TAGS) -o bin/ ./hack/bench
 	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/e2e.test -test.run '^$$' -test.bench . -test.timeout 30m $(E2E_ARGS) </dev/null
+	$(TESTHOST) exec -- /src/bin/bench </dev/null
 
 .PHONY: bench-egress
 bench-egress: ## measure the egress proxy against a direct connection

@@ -79,7 +79,7 @@ func (s *launch) preflightLines() []preflightLine {
 		lines = append(lines, preflightLine{"supervise", "on"})
 	}
 	if plan.Workspace != nil {
-		lines = append(lines, preflightLine{"workspace", fmt.Sprintf("a copy of %s: %d files, %s", plan.Workspace.Dir, plan.Workspace.Size.Files, units.HumanSize(float64(plan.Workspace.Size.Bytes)))})
+		lines = append(lines, preflightLine{"workspace", fmt.Sprintf("a copy of %s: %d files, %s", plan.Workspace.Dir, plan.Workspace.Files, units.HumanSize(float64(plan.Workspace.Bytes)))})
 	}
 	return lines
 }

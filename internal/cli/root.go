@@ -67,6 +67,9 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newBuild(streams),
 		newCleanup(streams),
 		newDoctor(streams),
+		newInfo(streams),
+		newInit(streams),
+		newEdit(streams),
 		newVersion(streams, version),
 	)
 	return root

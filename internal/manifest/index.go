@@ -170,6 +170,14 @@ func (ix *Index) FindAgent(name string, fromCwd bool) (AgentRef, error) {
 	return AgentRef{Name: name, FromCwd: repo, File: ix.agentFile(name, repo), Used: true}, nil
 }
 
+// FindBottle gives the file of a bottle that there is.
+func (ix *Index) FindBottle(name string) (string, error) {
+	if _, ok := slices.BinarySearch(ix.bottles, name); !ok {
+		return "", unknown("bottle", name, ix.bottles)
+	}
+	return ix.BottleFile(name), nil
+}
+
 // BottleFile is the path of a bottle's file, whether or not it exists.
 func (ix *Index) BottleFile(name string) string {
 	return filepath.Join(ix.root, bottlesDir, name+suffix)

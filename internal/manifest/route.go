@@ -5,12 +5,13 @@ import (
 	"net/http"
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 	"gopkg.in/yaml.v3"
+
+	"github.com/podbottle/podbottle/internal/egress"
 )
 
 // Route is one checked and normalised entry of egress.routes.
@@ -211,10 +212,10 @@ func (p routeParser) matches(blocks []MatchBlock) ([]MatchBlock, error) {
 			b.Paths[j] = checked
 		}
 		for j, m := range b.Methods {
-			if !httpguts.ValidHeaderFieldName(m) {
+			b.Methods[j] = strings.ToUpper(m)
+			if !isMethod(b.Methods[j]) {
 				return nil, p.errorf(p.node("matches", i, "methods", j), "matches[%d].methods: %q is not a method", i, m)
 			}
-			b.Methods[j] = strings.ToUpper(m)
 		}
 		for j, h := range b.Headers {
 			if !httpguts.ValidHeaderFieldName(h.Name) || !httpguts.ValidHeaderFieldValue(h.Value) {
@@ -225,6 +226,11 @@ func (p routeParser) matches(blocks []MatchBlock) ([]MatchBlock, error) {
 	return blocks, nil
 }
 
+// isMethod accepts what methods are called in practice: GET, M-SEARCH.
+func isMethod(s string) bool {
+	return s != "" && len(s) <= 32 && s[0] >= 'A' && s[0] <= 'Z' && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") == ""
+}
+
 func checkPathMatch(m PathMatchBlock) (PathMatchBlock, error) {
 	switch m.Type {
 	case "":
@@ -233,7 +239,7 @@ func checkPathMatch(m PathMatchBlock) (PathMatchBlock, error) {
 	case "prefix", "exact":
 		return m, checkPath(m.Value)
 	case "regex":
-		if _, err := regexp.Compile(m.Value); err != nil || m.Value == "" {
+		if _, err := egress.PathMatch(m).Regexp(); err != nil || m.Value == "" {
 			return m, fmt.Errorf("%q is not a regular expression in the syntax of RE2", m.Value)
 		}
 		return m, nil

@@ -61,3 +61,25 @@ func (o *Ordered[T]) UnmarshalYAML(n *yaml.Node) error {
 type ordered interface{ elem() reflect.Type }
 
 func (Ordered[T]) elem() reflect.Type { return reflect.TypeFor[T]() }
+
+// MarshalYAML implements yaml.Marshaler: the form in which it is read.
+func (o Ordered[T]) MarshalYAML() (any, error) {
+	mapping := &yaml.Node{Kind: yaml.MappingNode}
+	for _, e := range o {
+		var key, value yaml.Node
+		key.SetString(e.Key)
+		if err := value.Encode(e.Value); err != nil {
+			return nil, err
+		}
+		mapping.Content = append(mapping.Content, &key, &value)
+	}
+	return mapping, nil
+}
+
+// MarshalYAML implements yaml.Marshaler: one name is written without a list.
+func (s Names) MarshalYAML() (any, error) {
+	if len(s) == 1 {
+		return s[0], nil
+	}
+	return []string(s), nil
+}

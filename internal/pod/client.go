@@ -24,10 +24,6 @@ import (
 // oldestPodman is the first release whose API and networks podbottle relies on.
 var oldestPodman = semver.MustParse("5.0.0")
 
-// fixedRuntime is the first release whose REST API honours the OCI runtime of a
-// specification (containers/podman#28429).
-var fixedRuntime = semver.MustParse("6.0.0")
-
 // Client speaks to one Podman API service of the user.
 type Client struct {
 	ctx    context.Context // carries the bindings' connection

@@ -68,7 +68,7 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 		_ = os.RemoveAll(own)
 	}
 	for {
-		if dial(ctx, socket) == nil {
+		if err := dial(ctx, socket); err == nil {
 			return &service{socket: socket, stop: stop}, nil
 		}
 		select {

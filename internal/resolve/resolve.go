@@ -242,24 +242,21 @@ func (p *Plan) prepareWayOut(tree state.Tree, in inputs) error {
 		return fmt.Errorf("bottle %s: %w", in.bottle.Name, err)
 	}
 	refs := assignSlots(routes)
-	p.Egress = egress.Plan{Slug: p.Slug, RoutesFile: filepath.Join(tree.Egress(), "routes.yaml"), Routes: routes, TokenRefs: refs}
+	p.Egress = egress.Plan{Slug: p.Slug, RoutesFile: filepath.Join(tree.Egress(), egress.RoutesFile), Routes: routes, TokenRefs: refs}
 	p.Pipelock = pipelock.Plan{Slug: p.Slug, ConfigFile: filepath.Join(tree.Pipelock(), pipelock.ConfigFile), Routes: routes}
-	rendered, err := p.Egress.ConfigFiles()
-	if err != nil {
-		return err
+	if err := writeConfig(tree.Egress(), p.Egress); err != nil {
+		return fmt.Errorf("bottle %s: %w", in.bottle.Name, err)
 	}
-	if err := writeFiles(tree.Egress(), rendered); err != nil {
-		return err
-	}
-	if rendered, err = p.Pipelock.ConfigFiles(); err != nil {
-		return err
-	}
-	return writeFiles(tree.Pipelock(), rendered)
+	return writeConfig(tree.Pipelock(), p.Pipelock)
 }
 
-// writeFiles writes rendered configuration into a directory of the state tree.
-func writeFiles(dir string, files map[string][]byte) error {
-	if err := state.MakeDir(dir); err != nil {
+// writeConfig keeps what a sidecar will read in the bottle's state, for the user to look at.
+func writeConfig(dir string, sidecar interface {
+	ConfigFiles() (map[string][]byte, error)
+},
+) error {
+	files, err := sidecar.ConfigFiles()
+	if err != nil {
 		return err
 	}
 	for name, content := range files {
@@ -278,16 +275,17 @@ func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 		QueueDir:         tree.Queue(),
 		CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config"),
 	}
-	for _, dir := range []string{p.Supervise.QueueDir, p.Supervise.CurrentConfigDir} {
-		if err := state.MakeDir(dir); err != nil {
-			return err
-		}
+	if err := supervise.CreateQueue(p.Supervise.QueueDir); err != nil {
+		return err
+	}
+	if err := state.MakeDir(p.Supervise.CurrentConfigDir); err != nil {
+		return err
 	}
 	recipe, err := p.currentRecipe(host)
 	if err != nil {
 		return err
 	}
-	return state.WriteDraft(filepath.Join(p.Supervise.CurrentConfigDir, "Dockerfile"), recipe)
+	return state.WriteDraft(p.Supervise.ContainerfilePath(), recipe)
 }
 
 func firstOf(texts ...string) string {
