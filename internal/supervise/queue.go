@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,27 +187,33 @@ func (q *Queue) Pending() (pending []Proposal, damaged []error) {
 	return pending, damaged
 }
 
-// Decided returns the archived proposals, newest first.
+// Decided returns the proposals that have their answer, newest first.
 func (q *Queue) Decided() ([]Entry, []error) {
-	names, err := q.names(processedDir)
-	if err != nil {
-		return nil, []error{err}
-	}
-	var entries []Entry
+	byID := map[string]Entry{} // a file that is moved meanwhile may be seen in both places
 	var damaged []error
-	for _, name := range names {
-		id, ok := strings.CutSuffix(name, responseSuffix)
-		if !ok || !idPattern.MatchString(id) {
-			continue
+	for _, prefix := range []string{"", processedDir + "/"} {
+		names, err := q.names(cmp.Or(strings.TrimSuffix(prefix, "/"), "."))
+		if err != nil {
+			damaged = append(damaged, err)
 		}
-		entry, err := q.read(processedDir+"/", id)
-		if err != nil || entry.Response == nil {
-			damaged = append(damaged, fmt.Errorf("processed %s: unreadable: %w", id, err))
-			continue
+		for _, name := range names {
+			id, ok := strings.CutSuffix(name, responseSuffix)
+			if !ok || !idPattern.MatchString(id) {
+				continue
+			}
+			entry, err := q.read(prefix, id)
+			switch {
+			case err == nil && entry.Response != nil:
+				byID[id] = entry
+			case err != nil && !errors.Is(err, fs.ErrNotExist):
+				damaged = append(damaged, fmt.Errorf("%s%s: %w", prefix, id, err))
+			}
 		}
-		entries = append(entries, entry)
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int { return b.Response.Time.Compare(a.Response.Time) })
+	entries := slices.Collect(maps.Values(byID))
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Or(b.Response.Time.Compare(a.Response.Time), strings.Compare(a.Proposal.ID, b.Proposal.ID))
+	})
 	return entries, damaged
 }
 
@@ -268,7 +276,10 @@ func (q *Queue) Prune(keep int) error {
 	var errs []error
 	for _, entry := range entries[min(keep, len(entries)):] {
 		for _, suffix := range []string{proposalSuffix, responseSuffix} {
-			errs = append(errs, q.root.Remove(processedDir+"/"+entry.Proposal.ID+suffix))
+			err := q.root.Remove(processedDir + "/" + entry.Proposal.ID + suffix)
+			if !errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, err)
+			}
 		}
 	}
 	return errors.Join(errs...)

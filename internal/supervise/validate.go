@@ -3,7 +3,6 @@ package supervise
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,8 +10,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"golang.org/x/net/idna"
 
 	"github.com/podbottle/podbottle/internal/egress"
 )
@@ -219,26 +216,18 @@ func (r CapabilityRequest) validate() error {
 	return nil
 }
 
-// normalHost returns the host as egress compares it: lower-case A-labels without
-// a trailing dot. It refuses IP literals, wildcards and names of one label.
+// normalHost returns the host as egress compares it. It refuses names of one
+// label: none of them is on the internet.
 func normalHost(host string) (string, error) {
-	if len(host) > 4*253 || strings.ContainsAny(host, "*:/@[] \x00") {
-		return "", errors.New("not one host name (no wildcard, port or address)")
-	}
-	ascii, err := idna.Lookup.ToASCII(strings.TrimSuffix(host, "."))
+	ascii, err := egress.NormalizeHost(host)
 	if err != nil {
-		return "", errors.New("not a host name")
+		return "", err
 	}
-	if again, err := idna.Lookup.ToASCII(ascii); err != nil || again != ascii {
+	if again, err := egress.NormalizeHost(ascii); err != nil || again != ascii {
 		return "", errors.New("not a host name") // such as a label of bytes that are not UTF-8
 	}
-	labels := strings.Split(ascii, ".")
-	last := labels[len(labels)-1]
-	if _, err := netip.ParseAddr(ascii); err == nil || last == "" || strings.Trim(last, "0123456789") == "" || strings.HasPrefix(last, "0x") {
-		return "", errors.New("an IP address; only names can be asked for")
-	}
-	if len(labels) < 2 || slices.Contains(labels, "") || len(ascii) > 253 {
-		return "", errors.New("not a full host name")
+	if !strings.Contains(ascii, ".") || ascii == egress.IntrospectionHost {
+		return "", errors.New("not the full name of a host on the internet")
 	}
 	return ascii, nil
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/egress"
-	"github.com/podbottle/podbottle/internal/supervise"
 )
 
 // routeList is what list-egress-routes returns, in the manifest's and egress-block's
@@ -42,7 +41,7 @@ func readRoutes(file string) (routeList, error) {
 	if err != nil {
 		return routeList{}, errors.New("the route table cannot be read")
 	}
-	routes, err := supervise.ParseRoutes(data)
+	routes, err := egress.ParseRoutes(data)
 	if err != nil {
 		return routeList{}, errors.New("the route table cannot be read")
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
 
@@ -26,7 +27,7 @@ func Run(ctx context.Context, args []string) error {
 	flags.Var(&config.OnApproval, "on-approval", "deny, or wait=DURATION")
 	queueDir := flags.String("queue", "/var/lib/podbottle", "the queue's directory")
 	runDir := flags.String("run", "/run/podbottle/run", "where the file ready is made")
-	flags.StringVar(&config.RoutesFile, "routes", filepath.Join(supervise.EgressConfigDir, "routes.yaml"), "egress's route table")
+	flags.StringVar(&config.RoutesFile, "routes", filepath.Join(supervise.EgressConfigDir, egress.RoutesFile), "egress's route table")
 	flags.StringVar(&config.Containerfile, "containerfile", "/etc/podbottle/"+supervise.ContainerfileName, "the current Containerfile")
 	if err := flags.Parse(args); err != nil {
 		return err

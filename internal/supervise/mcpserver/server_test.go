@@ -19,7 +19,8 @@ import (
 	"github.com/podbottle/podbottle/internal/supervise"
 )
 
-const routesYAML = `routes:
+const routesYAML = `version: 1
+routes:
   - host: api.example.org
     path_allowlist: [/v1/]
     auth_scheme: Bearer
@@ -319,9 +320,10 @@ func TestCallerHangsUp(t *testing.T) {
 
 func TestSameRequestJoins(t *testing.T) {
 	b := start(t, nil)
-	var wg sync.WaitGroup
+	var wg, waiting sync.WaitGroup
 	for i := range 3 {
-		session := b.client(nil)
+		waiting.Add(1)
+		session := b.client(func(string) { waiting.Done() })
 		wg.Go(func() {
 			args := map[string]any{"host": "one.example.org", "justification": fmt.Sprintf("reason %d", i)}
 			if a, text, err := call[answer](t.Context(), session, "egress-block", args); err != nil || text != "" || a.Status != supervise.StatusApproved {
@@ -329,6 +331,7 @@ func TestSameRequestJoins(t *testing.T) {
 			}
 		})
 	}
+	waiting.Wait()
 	p := b.pending(1)[0]
 	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusApproved, Scope: supervise.ScopeBottle})
 	wg.Wait()
@@ -448,7 +451,9 @@ func TestRefusedArguments(t *testing.T) {
 		{"capability-block", map[string]any{"containerfile": "RUN true", "justification": why}, "FROM"},
 		{"capability-block", map[string]any{"containerfile": "FROM x\n" + strings.Repeat("#", 101<<10), "justification": why}, "longer"},
 	} {
-		_, text, err := call[answer](t.Context(), session, test.tool, test.args)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, text, err := call[answer](ctx, session, test.tool, test.args)
+		cancel()
 		if err != nil || !strings.Contains(text, test.want) {
 			t.Errorf("%s %v: %q %v, want an error with %q", test.tool, test.args, text, err, test.want)
 		}
