@@ -52,6 +52,32 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// docs/seed-map.md says what each case shows.
+func TestSeedMapIsWhole(t *testing.T) {
+	text, err := os.ReadFile("../../docs/seed-map.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	var prefixes []string
+	for word := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-*", r) }) {
+		if prefix, ok := strings.CutSuffix(word, "-*"); ok {
+			prefixes = append(prefixes, prefix+"-")
+		}
+		named[word] = true
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		if !named[name] && !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			t.Errorf("docs/seed-map.md does not mention the case %s", name)
+		}
+	}
+}
+
 type goldenCase struct {
 	work    string
 	spec    resolve.Spec
