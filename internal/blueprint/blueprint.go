@@ -57,10 +57,11 @@ const (
 	AgentReady = "agent-ready" // the agent's handover reached egress
 )
 
-// Users of the containers, as uid:gid.
+// Users of the containers, as uid:gid. A sidecar's group 0 is the host user's own:
+// by it, and by nothing else, the sidecar reads its secrets.
 const (
 	AgentUser   = "1000:1000"
-	SidecarUser = "65532:65532"
+	SidecarUser = "65532:0"
 )
 
 // Bottle is one pod with its networks, files and containers.

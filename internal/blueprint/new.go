@@ -177,8 +177,9 @@ func forwarded(plan *resolve.Plan) secret.Value {
 	return secret.New(text.String())
 }
 
-// fileSet collects files. They are readable by all below a directory that only
-// the user can enter: a container's uid is a subordinate one on the host.
+// fileSet collects files. A container's uid is a subordinate one on the host, so
+// a sidecar reads its secrets by its group, and what the agent and the
+// configuration need is readable by all below a directory that only the user can enter.
 type fileSet struct{ files []File }
 
 func (s *fileSet) config(service Service, files map[string][]byte) {
@@ -188,7 +189,7 @@ func (s *fileSet) config(service Service, files map[string][]byte) {
 }
 
 func (s *fileSet) value(service Service, name string, v secret.Value) {
-	s.files = append(s.files, File{Path: path.Join(secretsDir(service), name), Mode: 0o444, Content: v})
+	s.files = append(s.files, File{Path: path.Join(secretsDir(service), name), Mode: 0o440, Content: v})
 }
 
 func (s *fileSet) secret(service Service, name, content string) {

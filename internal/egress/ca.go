@@ -18,7 +18,8 @@ const clockSkew = time.Hour
 
 // MintCA makes a certificate authority for one bottle: ECDSA P-256, able to sign
 // leaves only (path length 0), with nothing but a common name in its subject. It
-// returns the certificate and its PKCS #8 key, both as PEM.
+// returns the certificate and its key, both as PEM; the key in the form of RFC 5915,
+// the only one that pipelock reads.
 func MintCA(commonName string, notBefore time.Time, lifetime time.Duration) (certPEM, keyPEM []byte, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -42,10 +43,10 @@ func MintCA(commonName string, notBefore time.Time, lifetime time.Duration) (cer
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate authority %s: %w", commonName, err)
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	sec1, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("key of certificate authority %s: %w", commonName, err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), nil
+		pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}), nil
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // WriteFiles creates the bottle's runtime directory with everything that its
-// containers read, and the directories that they write to. The modes are the
-// final ones from the start; only the directory's own 0700 keeps other users out.
+// containers read, and the directories that they write to. The directory's own
+// 0700 keeps other users out.
 func WriteFiles(dir string, b *blueprint.Bottle) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -33,7 +33,7 @@ func WriteFiles(dir string, b *blueprint.Bottle) error {
 	}
 	for _, service := range []blueprint.Service{blueprint.Egress, blueprint.Pipelock, blueprint.GitGate, blueprint.Supervise} {
 		for _, sub := range []string{"config", "secrets"} {
-			if err := root.MkdirAll(filepath.Join(string(service), sub), 0o755); err != nil {
+			if err := makeDirs(root, filepath.Join(string(service), sub)); err != nil {
 				return err
 			}
 		}
@@ -50,7 +50,7 @@ func WriteFiles(dir string, b *blueprint.Bottle) error {
 }
 
 func writeFile(root *os.Root, f blueprint.File) error {
-	if err := root.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+	if err := makeDirs(root, filepath.Dir(f.Path)); err != nil {
 		return err
 	}
 	file, err := root.OpenFile(f.Path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.Mode)
@@ -58,7 +58,24 @@ func writeFile(root *os.Root, f blueprint.File) error {
 		return err
 	}
 	_, err = file.WriteString(f.Content.Reveal())
-	return errors.Join(err, file.Close())
+	return errors.Join(err, file.Chmod(f.Mode), file.Close())
+}
+
+// makeDirs creates a directory with its parents, readable for the containers
+// whatever the user's umask is.
+func makeDirs(root *os.Root, name string) error {
+	if name == "." {
+		return nil
+	}
+	if err := makeDirs(root, filepath.Dir(name)); err != nil {
+		return err
+	}
+	if err := root.Mkdir(name, 0o755); errors.Is(err, fs.ErrExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return root.Chmod(name, 0o755)
 }
 
 // writableDir makes a directory that a container's subordinate uid may write to.
