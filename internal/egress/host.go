@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -29,6 +30,9 @@ func NormalizeHost(name string) (string, error) {
 	}
 	if len(name) > 4*maxHost {
 		return "", errors.New("the host is too long")
+	}
+	if !utf8.ValidString(name) {
+		return "", errors.New("the host is not UTF-8")
 	}
 	if i := strings.IndexFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune(`/\?#@%[]<>"^|{}`+"`", r) }); i >= 0 {
 		return "", fmt.Errorf("the host holds the character %q", name[i])

@@ -1,9 +1,12 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,12 +46,14 @@ type bottle struct {
 	host     string // of the upstream, a name that resolves to loopback
 	ready    int    // calls of agent-ready
 
-	auditFile string
+	auditFile    string
+	stopFirewall func()
+	plainPort    int // of an upstream without TLS, where there is one
 }
 
 // newBottle starts a TLS upstream under the name host and a way to it. edit may
-// change the route, which injects testToken as a bearer token.
-func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route)) *bottle {
+// change the route, which injects testToken as a bearer token, and add others.
+func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route) []egress.Route) *bottle {
 	t.Helper()
 	b := &bottle{t: t, host: "api.example.org", tokenDir: t.TempDir()}
 	b.startUpstream(handler)
@@ -57,10 +63,12 @@ func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route)) *bo
 		Host: b.host, Port: b.port, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0",
 		SSRFIPAllowlist: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
+	var routes []egress.Route
 	if edit != nil {
-		edit(&route)
+		routes = edit(&route)
 	}
-	firewallAddr, firewallCA := b.startFirewall([]egress.Route{route})
+	routes = append(routes, route)
+	firewallAddr, firewallCA := b.startFirewall(routes)
 
 	agentCA, authority := newAuthority(t, "agent")
 	b.trust = agentCA
@@ -68,10 +76,11 @@ func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route)) *bo
 		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir,
 		AgentReady: func() error { b.ready++; return nil }, Audit: b.openAudit(), Log: quiet(),
 	})
-	if err := b.proxy.SetRoutes([]egress.Route{route}, 1); err != nil {
+	if err := b.proxy.SetRoutes(routes, 1); err != nil {
 		t.Fatal(err)
 	}
-	b.proxyURL = &url.URL{Scheme: "http", Host: serve(t, b.proxy.Serve).String()}
+	address, _ := serve(t, b.proxy.Serve)
+	b.proxyURL = &url.URL{Scheme: "http", Host: address.String()}
 	return b
 }
 
@@ -95,25 +104,19 @@ func (b *bottle) setToken(value string) {
 
 func (b *bottle) startUpstream(handler http.Handler) {
 	ca, authority := newAuthority(b.t, "upstream")
-	leaf, err := authority.Leaf(b.host)
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	b.upstream = httptest.NewUnstartedServer(handler)
 	b.upstream.EnableHTTP2 = true
 	b.upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	b.upstream.TLS = &tls.Config{Certificates: []tls.Certificate{*leaf}}
+	b.upstream.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return authority.Leaf(hello.ServerName)
+	}}
 	b.upstream.StartTLS()
 	b.t.Cleanup(b.upstream.Close)
 	b.trust = ca // until the proxy's own replaces it
-	_, port, err := net.SplitHostPort(b.upstream.Listener.Addr().String())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if b.port, err = strconv.Atoi(port); err != nil {
-		b.t.Fatal(err)
-	}
+	b.port = portOf(b.upstream)
 }
+
+func portOf(s *httptest.Server) int { return s.Listener.Addr().(*net.TCPAddr).Port }
 
 // startFirewall runs the built-in firewall with a resolver that knows every name as 127.0.0.1.
 func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.CertPool) {
@@ -121,7 +124,9 @@ func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.Cer
 	f := firewall.New(pipelock.NewConfig(routes), firewall.Settings{
 		Slug: "test", Authority: authority, Roots: b.trust, Resolver: loopbackResolver(b.t), Log: quiet(),
 	})
-	return serve(b.t, f.Serve), pool
+	addr, stop := serve(b.t, f.Serve)
+	b.stopFirewall = stop
+	return addr, pool
 }
 
 // client returns an HTTP client as it would run in the agent; without h2 it speaks HTTP/1.1 only.
@@ -140,13 +145,84 @@ func (b *bottle) client(h2 bool) *http.Client {
 	return &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// url is the upstream's address as the agent writes it.
-func (b *bottle) url(path string) string {
-	return "https://" + net.JoinHostPort(b.host, strconv.Itoa(b.port)) + path
+// authority is the upstream's in CONNECT and Host.
+func (b *bottle) authority() string { return net.JoinHostPort(b.host, strconv.Itoa(b.port)) }
+
+// connect asks the proxy for a tunnel and returns the answer; conn is open if
+// that is 200. authority goes out as it is.
+func (b *bottle) connect(authority string) (res *http.Response, conn net.Conn) {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", b.proxyURL.Host)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, b.host); err != nil {
+		b.t.Fatal(err)
+	}
+	res, err = http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return res, conn
 }
 
-// serve runs a server on a free port of loopback until the test ends.
-func serve(t testing.TB, run func(context.Context, net.Listener) error) netip.AddrPort {
+// tunnel opens a tunnel to authority and a TLS session in it.
+func (b *bottle) tunnel(authority string, config *tls.Config) (*tls.Conn, error) {
+	b.t.Helper()
+	res, conn := b.connect(authority)
+	if res.StatusCode != http.StatusOK {
+		b.t.Fatalf("CONNECT %s: %s", authority, res.Status)
+	}
+	config.RootCAs = b.trust
+	session := tls.Client(conn, config)
+	return session, session.Handshake()
+}
+
+// send writes a request as it is and reads the answer.
+func (b *bottle) send(conn net.Conn, request string) *http.Response {
+	b.t.Helper()
+	if _, err := io.WriteString(conn, request); err != nil {
+		b.t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return res
+}
+
+// records returns what the audit file holds.
+func (b *bottle) records() []egress.Record {
+	b.t.Helper()
+	b.proxy.inflight.Wait()
+	file, err := os.Open(b.auditFile)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer file.Close()
+	var records []egress.Record
+	for line, err := range audit.Lines(file) {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		var r egress.Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			b.t.Fatal(err)
+		}
+		records = append(records, r)
+	}
+	return records
+}
+
+// url is the upstream's address as the agent writes it.
+func (b *bottle) url(path string) string {
+	return "https://" + b.authority() + path
+}
+
+// serve runs a server on a free port of loopback until stop is called or the test ends.
+func serve(t testing.TB, run func(context.Context, net.Listener) error) (addr netip.AddrPort, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -155,13 +231,14 @@ func serve(t testing.TB, run func(context.Context, net.Listener) error) netip.Ad
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- run(ctx, l) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serving: %v", err)
 		}
 	})
-	return netip.MustParseAddrPort(l.Addr().String())
+	t.Cleanup(stop)
+	return netip.MustParseAddrPort(l.Addr().String()), stop
 }
 
 func newAuthority(t testing.TB, name string) (*x509.CertPool, *intercept.Authority) {

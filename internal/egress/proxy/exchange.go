@@ -13,6 +13,9 @@ import (
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
+// refusalTime is how long a client may take to read a refusal.
+const refusalTime = 10 * time.Second
+
 // maxRecordedPath bounds the path in a record.
 const maxRecordedPath = 1024
 
@@ -32,6 +35,8 @@ type exchange struct {
 	token      secret.Value
 	masker     *leak.Matcher // masks token in the response; nil for nothing to mask
 	generation int
+	// authHeaders are stripped from what the agent sends.
+	authHeaders []string
 
 	event  string
 	reason Reason
@@ -39,6 +44,7 @@ type exchange struct {
 	detail string
 
 	sent, received atomic.Int64
+	answered       atomic.Bool  // the response's header went out
 	touched        atomic.Int64 // when a byte last moved, in nanoseconds since start
 }
 
@@ -110,7 +116,11 @@ func (x *exchange) forward(proxy *httputil.ReverseProxy) {
 	timeout := x.proxy.config.IdleTimeout
 	idle := newIdleTimer(timeout, func() time.Duration { return time.Since(x.start) - time.Duration(x.touched.Load()) }, func() {
 		cancel(errIdle)
-		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now())
+		grace := refusalTime
+		if x.answered.Load() {
+			grace = 0 // nothing more can be said: free the writer, if it waits for the client
+		}
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(grace))
 	})
 	defer idle.Stop()
 	defer func() {

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/leak"
 )
 
@@ -37,8 +38,28 @@ func (e *firewallError) Error() string {
 // errFirewallDown is a firewall that does not answer.
 var errFirewallDown = errors.New("the firewall does not answer")
 
-// newTransport returns the upstream leg. Its dialler ignores the address it is
-// asked for: there is only the firewall.
+// transports are the upstream leg. A request that expects 100-continue travels as
+// HTTP/1.1: net/http's HTTP/2 server, which the built-in firewall uses, hides the
+// expectation from its handler, and the body would be sent before anybody asked.
+type transports struct{ any, http1 *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Expect") != "" {
+		return t.http1.RoundTrip(r)
+	}
+	return t.any.RoundTrip(r)
+}
+
+func newTransports(config Config) transports {
+	t := transports{any: newTransport(config), http1: newTransport(config)}
+	t.http1.Protocols = new(http.Protocols)
+	t.http1.Protocols.SetHTTP1(true)
+	return t
+}
+
+// newTransport returns a transport whose dialler ignores the address it is asked
+// for: there is only the firewall.
 func newTransport(config Config) *http.Transport {
 	firewall := config.Firewall.String()
 	dialer := &net.Dialer{Timeout: dialTimeout}
@@ -71,7 +92,7 @@ func newTransport(config Config) *http.Transport {
 
 func newForward(config Config, errors io.Writer) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:      newTransport(config),
+		Transport:      newTransports(config),
 		Rewrite:        rewrite,
 		ModifyResponse: modifyResponse,
 		ErrorHandler:   upstreamFailed,
@@ -107,8 +128,9 @@ func rewrite(pr *httputil.ProxyRequest) {
 	if x.masker != nil {
 		limitEncodings(out.Header)
 	}
-	if out.Body != nil && out.Body != http.NoBody {
+	if out.Body != nil {
 		out.Body = &countedBody{ReadCloser: out.Body, x: x, count: x.sent.Add}
+		intercept.CarryTrailers(out, x.r, x.authHeaders)
 	}
 }
 
@@ -117,6 +139,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 func modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	x.status = res.StatusCode
+	x.answered.Store(true)
 	x.touch()
 	maskHeader(res.Header, x.masker)
 	if upgraded, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
@@ -127,7 +150,7 @@ func modifyResponse(res *http.Response) error {
 		if err := decode(res); err != nil {
 			return err
 		}
-		if res.Body != http.NoBody {
+		if hasBody(res) {
 			res.Body = &maskedTrailer{ReadCloser: leak.NewReader(res.Body, x.masker), res: res, masker: x.masker}
 		}
 	}

@@ -44,6 +44,8 @@ func parsePath(escaped string) requestPath {
 		p.ambiguous = "it is encoded twice"
 	case strings.Contains(decoded, "//"):
 		p.ambiguous = "it holds an empty segment"
+	case strings.Contains(decoded, "/.;"), strings.Contains(decoded, "/..;"):
+		p.ambiguous = "it holds a dot segment with parameters"
 	}
 	p.decoded = decoded
 	if p.ambiguous == "" {

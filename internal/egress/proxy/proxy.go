@@ -196,7 +196,8 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.T
 		x.refuse(v)
 		return
 	}
-	stripCredentials(r.Header, policy.authHeaders)
+	x.authHeaders = policy.authHeaders
+	stripCredentials(r.Header, x.authHeaders)
 	if v, ok := p.authorize(x); !ok {
 		x.refuse(v)
 		return

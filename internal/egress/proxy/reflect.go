@@ -79,16 +79,21 @@ func decode(res *http.Response) error {
 		return errEncoding
 	}
 	res.Header.Del("Content-Encoding")
-	if res.Body == http.NoBody || res.ContentLength == 0 {
-		return nil
-	}
-	res.Body = &decodedBody{source: res.Body, open: open}
-	res.ContentLength = -1
 	res.Header.Del("Content-Length")
+	if hasBody(res) {
+		res.Body = &decodedBody{source: res.Body, open: open}
+		res.ContentLength = -1
+	}
 	if tag := res.Header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		res.Header.Set("Etag", "W/"+tag)
 	}
 	return nil
+}
+
+// hasBody reports whether a response is followed by content (RFC 9110, section 6.4.1).
+func hasBody(res *http.Response) bool {
+	return res.Request.Method != http.MethodHead && res.StatusCode != http.StatusNoContent &&
+		res.StatusCode != http.StatusNotModified && res.ContentLength != 0
 }
 
 // decodedBody decompresses while it is read. The decoder is made at the first

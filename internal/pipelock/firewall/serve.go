@@ -128,14 +128,17 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.Host))
 		return
 	}
-	out := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port))}
+	out := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port)), request: r}
 	f.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), destinationKey{}, out)))
 }
 
 type destinationKey struct{}
 
 // destination is where a request goes.
-type destination struct{ scheme, host string }
+type destination struct {
+	scheme, host string
+	request      *http.Request // as the server made it: it gets the trailers
+}
 
 func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
@@ -144,6 +147,7 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 			to := pr.In.Context().Value(destinationKey{}).(destination)
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.scheme, to.host
 			pr.Out.URL.RawQuery = pr.In.URL.RawQuery
+			intercept.CarryTrailers(pr.Out, to.request, nil)
 		},
 		ModifyResponse: func(res *http.Response) error {
 			res.Header.Del(ReasonHeader)
