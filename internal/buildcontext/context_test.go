@@ -52,7 +52,7 @@ func archive(t *testing.T, c *Context) []string {
 	var lines []string
 	for r := tar.NewReader(&buf); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return lines
 		}
 		if err != nil {

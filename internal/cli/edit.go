@@ -118,7 +118,7 @@ func editUntilRight(ctx context.Context, s Streams, file string, check func() er
 // variable, since it may hold arguments; the file is an argument of its own.
 func openEditor(ctx context.Context, s Streams, file string) error {
 	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
-	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$@"`, editor, file) // #nosec G204 -- the user's own variable
+	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$@"`, editor, file) // #nosec G204 G702 -- the user's own variable
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("editor %s: %w; set VISUAL or EDITOR to another one", editor, err)

@@ -43,7 +43,7 @@ func ParseHost(s string) (host string, port int, err error) {
 		return host, port, nil
 	}
 	if !strings.Contains(host, ".") {
-		return "", 0, errors.New("the host has a wildcard for a whole top-level domain; name at least two labels after *.")
+		return "", 0, errors.New("the host has a wildcard for a whole top-level domain; name two labels or more, such as *.example.org")
 	}
 	return "*." + host, port, nil
 }

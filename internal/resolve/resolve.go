@@ -211,7 +211,7 @@ func (p *Plan) writeEnv(env environment, in inputs, hasAuth bool) error {
 func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (err error) {
 	home := host.env("BOT_BOTTLE_CONTAINER_HOME", "/home/node")
 	if !path.IsAbs(home) || path.Clean(home) != home {
-		return fmt.Errorf("BOT_BOTTLE_CONTAINER_HOME is %q; it must be an absolute path without . and ..", home)
+		return fmt.Errorf("BOT_BOTTLE_CONTAINER_HOME is %q; it must be an absolute path without dot segments", home)
 	}
 	p.WorkDir = home
 	if p.Spec.CopyCwd {

@@ -49,7 +49,7 @@ func entries(t *testing.T, archive []byte) map[string]string {
 	files := map[string]string{}
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {
