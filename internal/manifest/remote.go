@@ -87,7 +87,7 @@ func ParseGitURL(s string) (GitURL, error) {
 		return GitURL{}, errors.New("it names no host")
 	case strings.Trim(g.Path, "/") == "":
 		return GitURL{}, errors.New("it names no repository")
-	case !plainWord(g.User) || !plainWord(g.Host) || !visible.Clean(g.Path) || strings.HasPrefix(g.Path, "/-"):
+	case !plainWord(g.User, "._-+") || !plainWord(g.Host, "._-:") || !visible.Clean(g.Path) || strings.HasPrefix(g.Path, "/-"):
 		return GitURL{}, errors.New("its user, host or path holds a character that cannot be passed on safely")
 	case slices.Contains(strings.Split(g.Path, "/"), ".."):
 		return GitURL{}, errors.New("its path goes up with ..; write the path it leads to")
@@ -95,10 +95,11 @@ func ParseGitURL(s string) (GitURL, error) {
 	return g, nil
 }
 
-// plainWord allows what user and host names are made of, with addresses of either kind.
-func plainWord(s string) bool {
+// plainWord allows ASCII letters, digits and the characters of others, and no
+// dash at the beginning, where it would make an option.
+func plainWord(s, others string) bool {
 	return s != "" && s[0] != '-' && strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("._-+:", r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+		return !strings.ContainsRune(others, r) && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) < 0
 }
 
@@ -203,7 +204,7 @@ func (d *document) remote(n *yaml.Node, e Entry[RemoteBlock]) (Remote, error) {
 	if err != nil {
 		return Remote{}, d.errorf(orSelf(n, "KnownHostKey"), "%s.KnownHostKey %v", what, err)
 	}
-	if !plainWord(e.Key) {
+	if !plainWord(e.Key, "._-:") {
 		return Remote{}, d.errorf(n, "git.remotes: %q is not a host", e.Key)
 	}
 	r := Remote{Name: e.Value.Name, URL: u, IdentityFile: e.Value.IdentityFile, KnownHostKey: hostKey}

@@ -3,6 +3,7 @@ package resolve_test
 import (
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -60,8 +61,14 @@ What the bottle is for.
 // BenchmarkResolve resolves one agent whose bottle is the end of a chain of five.
 func BenchmarkResolve(b *testing.B) {
 	root, home := manyManifests(b)
+	socket := filepath.Join(home, "agent.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer listener.Close()
 	host := resolve.Host{
-		LookupEnv: func(string) (string, bool) { return "", false },
+		LookupEnv: func(name string) (string, bool) { return socket, name == "SSH_AUTH_SOCK" },
 		Now:       time.Now,
 		Rand:      rand.Reader,
 		Root:      root,

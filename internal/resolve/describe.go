@@ -72,7 +72,7 @@ func Describe(host Host, ix *manifest.Index, spec Spec) (*Description, error) {
 	d.describeEnv(bottle.Env)
 	d.describeProvider(host, bottle, spec)
 	d.problem(checkSkills(host, agent.Skills))
-	d.problem(checkIdentities(d.Remotes, bottle.Remotes))
+	d.problem(checkKeys(host, bottle.Name, d.Remotes))
 	return d, nil
 }
 

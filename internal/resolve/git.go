@@ -1,9 +1,7 @@
 package resolve
 
 import (
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/manifest"
@@ -26,21 +24,10 @@ func liftRemotes(host Host, remotes []manifest.Remote) []gitgate.Upstream {
 	return upstreams
 }
 
-// checkIdentities wants every key file to be there. It does not read them.
-func checkIdentities(upstreams []gitgate.Upstream, remotes []manifest.Remote) error {
-	for i, u := range upstreams {
-		if u.IdentityFile == "" {
-			continue
-		}
-		info, err := os.Stat(u.IdentityFile)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			return fmt.Errorf("%s: the key %s of repository %s does not exist on this host", remotes[i].Position, u.IdentityFile, u.Name)
-		case err != nil:
-			return fmt.Errorf("%s: the key of repository %s: %w", remotes[i].Position, u.Name, err)
-		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s: the key %s of repository %s is not a file", remotes[i].Position, u.IdentityFile, u.Name)
-		}
+// checkKeys wants every key to be usable without a person.
+func checkKeys(host Host, bottle string, upstreams []gitgate.Upstream) error {
+	if err := gitgate.Preflight(gitgate.Plan{Upstreams: upstreams}, host.env("SSH_AUTH_SOCK", "")); err != nil {
+		return fmt.Errorf("bottle %s: %w", bottle, err)
 	}
 	return nil
 }

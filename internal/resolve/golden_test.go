@@ -2,11 +2,14 @@ package resolve_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	"golang.org/x/crypto/ssh"
 
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/resolve"
@@ -100,6 +104,9 @@ func newCase(t *testing.T, archive *txtar.Archive) *goldenCase {
 	}
 	for _, f := range archive.Files {
 		text := strings.ReplaceAll(string(f.Data), "$WORK", c.work)
+		if strings.Contains(text, "$PRIVATE_KEY") {
+			text = strings.ReplaceAll(text, "$PRIVATE_KEY", privateKey(t))
+		}
 		switch f.Name {
 		case "spec":
 			if err := json.Unmarshal([]byte(text), &c.spec); err != nil {
@@ -145,10 +152,31 @@ func newCase(t *testing.T, archive *txtar.Archive) *goldenCase {
 			}
 		}
 	}
+	if sock := c.env["SSH_AUTH_SOCK"]; sock != "" {
+		listener, err := net.Listen("unix", sock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+	}
 	if c.spec.UserCwd == "" {
 		c.spec.UserCwd = filepath.Join(c.work, "cwd")
 	}
 	return c
+}
+
+// privateKey is a key as ssh-keygen writes it.
+func privateKey(t *testing.T) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(block))
 }
 
 func (c *goldenCase) write(t *testing.T, name, text string) {

@@ -111,7 +111,7 @@ func readInputs(host Host, ix *manifest.Index, spec Spec) (inputs, error) {
 		return in, err
 	}
 	in.upstreams = liftRemotes(host, in.bottle.Remotes)
-	return in, checkIdentities(in.upstreams, in.bottle.Remotes)
+	return in, checkKeys(host, in.bottle.Name, in.upstreams)
 }
 
 // fill goes through the seed's steps.
@@ -141,6 +141,11 @@ func (p *Plan) fill(host Host, tree state.Tree, in inputs) error {
 	}
 	p.EnvFile, p.PromptFile = tree.EnvFile(), tree.PromptFile()
 	p.GitGate = gitgate.Plan{Slug: p.Slug, Upstreams: in.upstreams, User: gitUser(in.agent, in.bottle)}
+	if len(in.upstreams) > 0 {
+		if err := writeConfig(tree.GitGate(), p.GitGate); err != nil {
+			return fmt.Errorf("bottle %s: %w", in.bottle.Name, err)
+		}
+	}
 
 	env, err := resolveEnv(host, in.bottle.Env)
 	if err != nil {
