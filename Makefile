@@ -13,6 +13,7 @@ E2E_ARGS ?=
 FUZZTIME ?= 10s
 
 GO := CGO_ENABLED=0 go
+BUILD := $(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)'
 TOOL := $(GO) tool -modfile=tools/go.mod
 TESTHOST := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH )hack/testhost
 SCRIPTS = $(shell grep -rlE '^\#!/(usr/bin/env |bin/)(ba)?sh' .ci hack $(wildcard contrib images))
@@ -25,7 +26,7 @@ unexport GOFLAGS
 
 .PHONY: build
 build: ## build bin/podbottle and bin/podbottle-sidecar
-	$(GO) build -trimpath -buildvcs=false -tags $(TAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/podbottle ./cmd/podbottle-sidecar
+	$(BUILD) -o bin/ ./cmd/podbottle ./cmd/podbottle-sidecar
 
 .PHONY: test
 test: lint unit e2e ## lint, unit tests and end-to-end tests: all that must pass
@@ -45,14 +46,14 @@ bin/e2e.test:
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e -o $@ ./test/e2e
 
 .PHONY: demo
-demo: build ## start a bottle in the test host and show, step by step, what it can and cannot do
-	$(GO) build -trimpath -buildvcs=false -o bin/ ./hack/demo
+demo: build ## start a bottle and show, step by step, what it can and cannot do
+	$(BUILD) -o bin/demo ./hack/demo
 	$(TESTHOST) up
 	$(TESTHOST) exec -- /src/bin/demo </dev/null
 
 .PHONY: bench
-bench: build ## measure start, list and dry run in the test host, as ratios
-	$(GO) build -trimpath -buildvcs=false -tags $(TAGS) -o bin/ ./hack/bench
+bench: build ## compare start with its floor and with the podman command line, in the test host
+	$(BUILD) -o bin/bench ./hack/bench
 	$(TESTHOST) up
 	$(TESTHOST) exec -- /src/bin/bench </dev/null
 
