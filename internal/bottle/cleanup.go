@@ -40,6 +40,11 @@ func (l *Launcher) Cleanup(ctx context.Context, all, yes, dryRun bool) error {
 	if dryRun {
 		return nil
 	}
+	return l.removeAll(ctx, list, yes)
+}
+
+// removeAll asks once and removes what it can.
+func (l *Launcher) removeAll(ctx context.Context, list []leftover, yes bool) error {
 	if !yes {
 		if !l.Interactive {
 			return errors.New("there is no terminal to ask on; say --yes to remove without asking")
@@ -72,7 +77,10 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) 
 	if err != nil {
 		return nil, err
 	}
-	spared := l.busy(bottles, all)
+	spared, err := l.busy(bottles, all)
+	if err != nil {
+		return nil, err
+	}
 	var list []leftover
 	for _, o := range objects {
 		keepVolume := o.Kind == "volume" && !all && state.Preserved(l.Root, o.Slug)
@@ -96,16 +104,21 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) 
 	return append(list, runtime...), err
 }
 
-// busy names the bottles that cleanup must not touch.
-func (l *Launcher) busy(bottles []pod.Summary, all bool) map[string]bool {
+// busy names the bottles that cleanup must not touch. Those of systemd, running
+// or not, are uninstalled or left alone.
+func (l *Launcher) busy(bottles []pod.Summary, all bool) (map[string]bool, error) {
 	spared := map[string]bool{}
+	installed, err := l.installedNames()
+	for _, name := range installed {
+		spared[name] = true
+	}
 	for _, b := range bottles {
 		alive := slices.Contains([]string{"running", "degraded"}, b.Status)
 		if (alive && !all) || (!alive && l.locked(b.Slug)) {
 			spared[b.Slug] = true
 		}
 	}
-	return spared
+	return spared, err
 }
 
 // locked tells whether a podbottle works on the bottle right now.

@@ -31,6 +31,10 @@ func (l *Launcher) sessionEnd(ctx context.Context, s session, code int, cause er
 	if ctx.Err() != nil {
 		code, cause = interrupted(ctx), nil
 	}
+	if l.OwnedBySystemd(s.slug) {
+		fmt.Fprintf(l.Err, "The bottle %s is systemd's and stays. Start its agent again with: podbottle quadlet restart %s\n", s.slug, s.slug)
+		return code, cause
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)
 	defer cancel()
 	keep := code != 0 || cause != nil || state.Preserved(l.Root, s.slug)
@@ -121,9 +125,24 @@ func (l *Launcher) stop(ctx context.Context, client *pod.Client, slug string, di
 	if _, err := client.Find(ctx, slug); err != nil {
 		return err
 	}
+	if l.OwnedBySystemd(slug) {
+		return l.stopOwned(ctx, slug, discard)
+	}
 	if err := l.takeDown(ctx, client, slug, !discard); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.Out, slug)
+	return nil
+}
+
+// stopOwned stops a bottle that systemd would otherwise start again.
+func (l *Launcher) stopOwned(ctx context.Context, name string, discard bool) error {
+	if discard {
+		return fmt.Errorf("bottle %s is installed as units; remove it with: podbottle quadlet uninstall %s", name, name)
+	}
+	if err := l.StopUnits(ctx, name); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.Out, name)
 	return nil
 }

@@ -79,6 +79,9 @@ func (s *launch) specify() error {
 		s.request.Spec.UserCwd = s.Cwd
 		return nil
 	}
+	if name := s.request.Spec.Identity; s.OwnedBySystemd(name) {
+		return fmt.Errorf("bottle %s is installed as units; start it with: podbottle quadlet start %s", name, name)
+	}
 	meta, err := state.ReadMetadata(s.Root, s.request.Spec.Identity)
 	if err != nil {
 		return err

@@ -67,6 +67,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newBuild(streams),
 		newCleanup(streams),
 		newDoctor(streams),
+		newQuadlet(streams),
 		newInfo(streams),
 		newInit(streams),
 		newEdit(streams),

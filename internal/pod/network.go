@@ -61,3 +61,23 @@ func sameNetwork(want blueprint.Network, got nettypes.Network) error {
 	}
 	return nil
 }
+
+// Subnets are those of all of Podman's networks but one bottle's own.
+func (c *Client) Subnets(ctx context.Context, except string) ([]netip.Prefix, error) {
+	all, err := network.List(c.with(ctx), nil)
+	if err != nil {
+		return nil, fmt.Errorf("list of networks: %w", err)
+	}
+	var list []netip.Prefix
+	for _, n := range all {
+		if n.Labels[blueprint.LabelSlug] == except {
+			continue
+		}
+		for _, subnet := range n.Subnets {
+			if prefix, err := netip.ParsePrefix(subnet.Subnet.String()); err == nil {
+				list = append(list, prefix)
+			}
+		}
+	}
+	return list, nil
+}

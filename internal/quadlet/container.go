@@ -115,22 +115,14 @@ func (w bottle) hardening(f *file, c blueprint.Container) {
 	switch {
 	case c.Runsc:
 		f.comment("Under runsc a container's own limits do nothing: those in [Service] hold.")
-		f.line("PidsLimit", "-1")
+		f.line("PidsLimit", "0")
 	case !w.Pids:
 		f.comment("The pids controller is not delegated to this user, so that crun would refuse a limit.")
-		f.line("PidsLimit", "-1")
+		f.line("PidsLimit", "0")
 	default:
-		f.line("PidsLimit", limit(c.PidsLimit))
+		f.line("PidsLimit", strconv.FormatInt(max(c.PidsLimit, 0), 10))
 	}
 	podmanArgs(f, "Quadlet has no key for volumes that an image declares: none is made.", "--image-volume=ignore")
-}
-
-// limit is podman's spelling of a limit of tasks, where 0 is none.
-func limit(n int64) string {
-	if n <= 0 {
-		return "-1"
-	}
-	return strconv.FormatInt(n, 10)
 }
 
 func (w bottle) namespaces(f *file, c blueprint.Container) {

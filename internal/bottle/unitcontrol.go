@@ -1,0 +1,242 @@
+package bottle
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/quadlet"
+	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/systemd"
+)
+
+// StartUnits starts an installed bottle and waits: until its agent was handed
+// its container, or until a headless agent has ended, whose exit status it
+// returns.
+func (l *Launcher) StartUnits(ctx context.Context, name string) (int, error) {
+	record, manager, err := l.manage(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	defer manager.Close()
+	agent := quadlet.AgentService(name)
+	manager.ResetFailed(ctx, record.services()...)
+	err = manager.Start(ctx, agent)
+	if !record.Request.Headless {
+		return 0, err
+	}
+	if status, statusErr := manager.ExitStatus(ctx, agent); statusErr == nil && status != 0 {
+		return status, nil
+	}
+	return 0, err
+}
+
+// StopUnits stops an installed bottle. Its state, secrets and the agent's home stay.
+func (l *Launcher) StopUnits(ctx context.Context, name string) error {
+	record, manager, err := l.manage(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	return manager.Stop(ctx, append(record.networks(), quadlet.PodService(name))...)
+}
+
+// RestartUnits stops an installed bottle, if it runs, and starts it.
+func (l *Launcher) RestartUnits(ctx context.Context, name string) (int, error) {
+	if err := l.StopUnits(ctx, name); err != nil {
+		return 0, err
+	}
+	return l.StartUnits(ctx, name)
+}
+
+// manage reads what is kept of a bottle and connects to systemd.
+func (l *Launcher) manage(ctx context.Context, name string) (installed, *systemd.Manager, error) {
+	record, err := l.installedUnits(name)
+	if err != nil {
+		return record, nil, err
+	}
+	manager, err := systemd.Connect(ctx)
+	return record, manager, err
+}
+
+// UnitStatus is how an installed bottle stands.
+type UnitStatus struct {
+	Name   string          `json:"name"`
+	Agent  string          `json:"agent"` // of the manifest
+	Form   string          `json:"form"`  // terminal | headless
+	Active string          `json:"active"`
+	Timer  string          `json:"timer,omitempty"` // its calendar event
+	Units  []systemd.State `json:"units"`
+}
+
+// UnitStatus asks systemd how an installed bottle stands.
+func (l *Launcher) UnitStatus(ctx context.Context, name string) (UnitStatus, error) {
+	record, manager, err := l.manage(ctx, name)
+	if err != nil {
+		return UnitStatus{}, err
+	}
+	defer manager.Close()
+	return unitStatus(ctx, manager, record)
+}
+
+func unitStatus(ctx context.Context, manager *systemd.Manager, record installed) (UnitStatus, error) {
+	name := record.Request.Spec.Identity
+	status := UnitStatus{Name: name, Agent: record.Request.Spec.AgentName, Form: "terminal", Timer: record.Request.OnCalendar}
+	if record.Request.Headless {
+		status.Form = "headless"
+	}
+	units := record.services()
+	if status.Timer != "" {
+		units = append(units, quadlet.TimerUnit(name))
+	}
+	var err error
+	if status.Units, err = manager.States(ctx, units...); err != nil {
+		return status, err
+	}
+	for _, u := range status.Units {
+		if u.Unit == quadlet.AgentService(name) {
+			status.Active = u.Active
+		}
+	}
+	return status, nil
+}
+
+// UnitStatuses asks for all installed bottles, by name.
+func (l *Launcher) UnitStatuses(ctx context.Context) ([]UnitStatus, error) {
+	names, err := l.installedNames()
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	manager, err := systemd.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer manager.Close()
+	var list []UnitStatus
+	for _, name := range names {
+		record, err := l.installedUnits(name)
+		if err != nil {
+			return nil, err
+		}
+		status, err := unitStatus(ctx, manager, record)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, status)
+	}
+	return list, nil
+}
+
+// installedNames are the bottles that are systemd's, sorted.
+func (l *Launcher) installedNames() ([]string, error) {
+	names, err := state.List(l.Root)
+	return slices.DeleteFunc(names, func(name string) bool { return !l.OwnedBySystemd(name) }), err
+}
+
+// InstalledNames are the bottles that are systemd's, for completion.
+func (l *Launcher) InstalledNames() []string {
+	names, err := l.installedNames()
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+// UnitLogs shows the journal of a bottle's units, with control characters made
+// visible.
+func (l *Launcher) UnitLogs(ctx context.Context, name string, services []string, follow bool, lines int) error {
+	record, err := l.installedUnits(name)
+	if err != nil {
+		return err
+	}
+	units := record.services()
+	if len(services) > 0 {
+		units = nil
+		for _, service := range services {
+			unit := quadlet.UnitName(name, service) + ".service"
+			if !slices.Contains(record.services(), unit) {
+				return fmt.Errorf("bottle %s has no service %s", name, service)
+			}
+			units = append(units, unit)
+		}
+	}
+	args := []string{"--user", "--no-pager", "--quiet", fmt.Sprintf("--lines=%d", lines)}
+	if follow {
+		args = append(args, "--follow")
+	}
+	for _, unit := range units {
+		args = append(args, "--user-unit="+unit)
+	}
+	cmd := exec.CommandContext(ctx, "journalctl", args...) // #nosec G204 -- names of our own units
+	cmd.Stdout, cmd.Stderr = visibleWriter{l.Out}, visibleWriter{l.Err}
+	if err := cmd.Run(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("journalctl: %w", err)
+	}
+	return nil
+}
+
+// Refresh reads the tokens, keys and variables of the host again and restarts
+// egress alone, which the agent notices as a short refusal of connections. Other
+// containers see new values when they are started next.
+func (l *Launcher) Refresh(ctx context.Context, name string) error {
+	record, manager, err := l.manage(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	d, err := l.design(ctx, client, record.Request, true)
+	if err != nil {
+		return err
+	}
+	defer d.close(true) //nolint:errcheck // the marker that it sets is set already
+	changes, err := l.diffUnits(record, d.units)
+	if err != nil {
+		return err
+	}
+	if changes != "" {
+		return fmt.Errorf("the units of %s are not those of its manifest any more; see podbottle quadlet diff %s, and install it again", name, name)
+	}
+	if err := d.setSecrets(ctx); err != nil {
+		return err
+	}
+	return l.restartEgress(ctx, manager, name)
+}
+
+// restartEgress restarts the sidecar, if it runs, and waits until it answers.
+func (l *Launcher) restartEgress(ctx context.Context, manager *systemd.Manager, name string) error {
+	unit := quadlet.UnitName(name, string(blueprint.Egress)) + ".service"
+	states, err := manager.States(ctx, unit)
+	if err != nil || len(states) == 0 || states[0].Active != "active" {
+		return err
+	}
+	dir, err := l.RuntimeDir(name)
+	if err != nil {
+		return err
+	}
+	marker := filepath.Join(dir, string(blueprint.Egress), "run", blueprint.ReadyFile)
+	since := time.Now()
+	if err := manager.Restart(ctx, unit); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, awaitTime)
+	defer cancel()
+	for {
+		if info, err := os.Stat(marker); err == nil && info.ModTime().After(since) {
+			return nil
+		}
+		if !pause(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("egress of %s was restarted and is not ready; see podbottle quadlet logs %s --service egress", name, name)
+		}
+	}
+}

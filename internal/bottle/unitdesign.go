@@ -1,0 +1,186 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/podbottle/podbottle/images"
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/quadlet"
+	"github.com/podbottle/podbottle/internal/secret"
+)
+
+// design is a bottle for systemd: everything is decided and nothing is made.
+type design struct {
+	*launch
+	wanted   UnitRequest
+	tree     unitTree
+	bottle   *blueprint.Bottle
+	units    []quadlet.Unit
+	snapshot quadlet.Snapshot
+	wrapper  string // the agent's OCI runtime; empty for Podman's default
+	ownImage bool   // the image is built by a unit
+}
+
+// design decides everything about a bottle for systemd. Without values, tokens
+// and keys are not looked up; stand-ins take their places, since units name
+// secrets and do not hold them. The bottle is locked until close.
+func (l *Launcher) design(ctx context.Context, client *pod.Client, r UnitRequest, values bool) (d *design, err error) {
+	if err := CheckUnitName(r.Spec.Identity); err != nil {
+		return nil, err
+	}
+	tree, err := l.unitTree(r.Spec.Identity)
+	if err != nil {
+		return nil, err
+	}
+	d = &design{wanted: r, tree: tree, launch: &launch{Launcher: l, request: r.request(), client: client, units: true}}
+	_, err = os.Stat(filepath.Dir(tree.dir))
+	d.resumed = err == nil
+	if err := d.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := d.decide(ctx, values); err != nil {
+		return nil, errors.Join(err, d.close(false))
+	}
+	return d, nil
+}
+
+// close gives the bottle's lock back. Unless keep is set, what was written for a
+// bottle that is not installed is removed.
+func (d *design) close(keep bool) error {
+	defer d.unlock()
+	if keep || d.resumed {
+		return d.discard()
+	}
+	return removeState(d.Root, d.plan.Slug)
+}
+
+// decide makes the units of the plan.
+func (d *design) decide(ctx context.Context, values bool) error {
+	binary, err := pod.SidecarBinary()
+	if err != nil {
+		return err
+	}
+	names, err := d.nameImages(binary)
+	if err != nil {
+		return err
+	}
+	secrets := d.standIns()
+	if values {
+		if secrets, err = d.hostSecrets(); err != nil {
+			return err
+		}
+	}
+	secrets.EgressCA, secrets.FirewallCA = quadlet.Authorities()
+	if d.bottle, err = d.blueprint(names, secrets); err != nil {
+		return err
+	}
+	if err := d.checkAgentSocket(); err != nil {
+		return err
+	}
+	o, err := d.options(ctx)
+	if err != nil {
+		return err
+	}
+	if d.units, err = quadlet.Units(d.bottle, o); err != nil {
+		return err
+	}
+	d.snapshot, err = quadlet.TakeSnapshot(d.bottle, o.Subnet)
+	return err
+}
+
+// standIns take the place of values that are not needed.
+func (d *design) standIns() blueprint.Secrets {
+	s := blueprint.Secrets{Tokens: map[string]secret.Value{}, Identities: map[string]secret.Value{}}
+	for slot := range d.plan.Egress.TokenRefs {
+		s.Tokens[slot] = secret.New("stand-in")
+	}
+	for _, u := range d.plan.GitGate.Upstreams {
+		if u.IdentityFile != "" {
+			s.Identities[u.Name] = secret.New("stand-in")
+		}
+	}
+	return s
+}
+
+// checkAgentSocket refuses an ssh agent that ends with the session: its socket
+// would be gone after a reboot.
+func (d *design) checkAgentSocket() error {
+	socket := d.sshAuthSock()
+	if socket == "" {
+		return nil
+	}
+	root, err := pod.RuntimeRoot()
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(socket, root+"/") {
+		return fmt.Errorf("SSH_AUTH_SOCK is %s, which is another at each login; run the agent as a user service (its socket in %s), or name an identity file", socket, root)
+	}
+	return nil
+}
+
+// options are what the units depend on besides the blueprint.
+func (d *design) options(ctx context.Context) (o quadlet.Options, err error) {
+	info, err := d.client.Info()
+	if err != nil {
+		return o, err
+	}
+	o = quadlet.Options{
+		Podman: d.client.Version(), Home: d.Home,
+		Pids: slices.Contains(info.Host.CgroupControllers, "pids"), SELinux: info.Host.Security.SELinuxEnabled,
+		Subnet: d.wanted.Subnet,
+	}
+	if o.Program, err = os.Executable(); err != nil {
+		return o, err
+	}
+	if o.RuntimeRoot, err = pod.RuntimeRoot(); err != nil {
+		return o, err
+	}
+	if d.Root != filepath.Join(d.Home, ".bot-bottle") {
+		o.StateRoot = d.Root
+	}
+	if d.runsc != "" {
+		d.wrapper = pod.WrapperPath(d.dataDir())
+		o.Runtime = d.wrapper
+	}
+	if !o.Subnet.IsValid() {
+		taken, err := d.takenSubnets(ctx)
+		if err != nil {
+			return o, err
+		}
+		if o.Subnet, err = quadlet.Subnet(d.plan.Slug, taken); err != nil {
+			return o, err
+		}
+		d.wanted.Subnet = o.Subnet
+	}
+	if d.wanted.Headless {
+		o.Headless = &quadlet.Headless{Prompt: d.tree.prompt(), Answer: d.tree.answer(), OnCalendar: d.wanted.OnCalendar}
+	}
+	// The layer with the workspace is made once, so what lies under it is too.
+	if file := d.plan.DockerfilePath; file != "" && !strings.HasPrefix(file, images.Prefix) && d.plan.DerivedImage == "" {
+		d.ownImage = true
+		o.Build = &quadlet.Build{Image: d.plan.Image, Context: d.tree.build(), Containerfile: filepath.Join(d.tree.build(), filepath.Base(file))}
+	}
+	return o, nil
+}
+
+// Generate returns the units of a bottle and leaves nothing behind.
+func (l *Launcher) Generate(ctx context.Context, r UnitRequest) (units []quadlet.Unit, err error) {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	d, err := l.design(ctx, client, r, false)
+	if err != nil {
+		return nil, err
+	}
+	return d.units, d.close(false)
+}

@@ -1,0 +1,277 @@
+package bottle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"golang.org/x/sys/unix"
+
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/quadlet"
+	"github.com/podbottle/podbottle/internal/resolve"
+	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/systemd"
+)
+
+// Install makes a bottle systemd's: images, secrets, a snapshot of the files that
+// containers mount, and the units. It shows the bottle and asks first.
+func (l *Launcher) Install(ctx context.Context, r UnitRequest, yes bool) (err error) {
+	if !yes && !l.Interactive {
+		return errors.New("there is no terminal to ask on; say --yes to install without asking")
+	}
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	manager, err := systemd.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	if old, err := l.installedUnits(r.Spec.Identity); err == nil && !r.Subnet.IsValid() {
+		r.Subnet = old.Request.Subnet
+	}
+	d, err := l.design(ctx, client, r, true)
+	if err != nil {
+		return err
+	}
+	d.request.Yes = yes
+	if err := errors.Join(d.refuseLive(ctx), d.confirm("Install this bottle as systemd units?")); err != nil {
+		return errors.Join(err, d.close(false))
+	}
+	if err := d.install(ctx, manager); err != nil {
+		return errors.Join(fmt.Errorf("%w; what is there already is removed with: podbottle quadlet uninstall %s", err, r.Spec.Identity), d.close(true))
+	}
+	d.afterInstall(ctx, manager)
+	return d.close(true)
+}
+
+// refuseLive refuses a name under which a bottle runs that is not systemd's.
+func (d *design) refuseLive(ctx context.Context) error {
+	name := d.plan.Slug
+	if d.OwnedBySystemd(name) {
+		return nil
+	}
+	if _, err := d.client.Find(ctx, name); err == nil {
+		return fmt.Errorf("a bottle %s runs; stop it with podbottle stop %s, or say another --name", name, name)
+	}
+	return nil
+}
+
+// install makes everything. The record comes before the rest, so that what a
+// failure leaves can be uninstalled; the units come last.
+func (d *design) install(ctx context.Context, manager *systemd.Manager) error {
+	if _, err := d.ensureImages(ctx); err != nil {
+		return err
+	}
+	if d.wrapper != "" {
+		if _, err := pod.WriteWrapper(d.dataDir(), d.runsc); err != nil {
+			return err
+		}
+	}
+	if err := state.MakeDir(d.tree.dir); err != nil {
+		return err
+	}
+	if err := d.writeState(); err != nil {
+		return err
+	}
+	if err := d.setSecrets(ctx); err != nil {
+		return err
+	}
+	if err := d.writeUnits(ctx, manager); err != nil {
+		return err
+	}
+	// The bottle's state and the agent's home outlive each stop.
+	return errors.Join(state.SetPreserve(d.Root, d.plan.Slug), resolve.SaveLaunch(d.Root, d.plan))
+}
+
+// writeState keeps what the units need, and how they were asked for.
+func (d *design) writeState() error {
+	record := installed{Request: d.wanted}
+	for _, u := range d.units {
+		record.Units = append(record.Units, u.Name)
+	}
+	text, err := json.MarshalIndent(record, "", "  ")
+	if err != nil {
+		return err
+	}
+	snapshot, err := d.snapshot.JSON()
+	if err != nil {
+		return err
+	}
+	if d.plan.Supervise != nil {
+		if err := supervise.CreateQueue(d.plan.Supervise.QueueDir); err != nil {
+			return err
+		}
+	}
+	if d.ownImage {
+		if err := d.writeContext(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		state.WriteFile(d.tree.record(), append(text, '\n')),
+		state.WriteFile(d.tree.snapshot(), snapshot),
+		state.WriteFile(d.tree.prompt(), []byte(d.wanted.Prompt)),
+	)
+}
+
+// setSecrets gives Podman the values, and takes away those of an earlier
+// installation that no unit names any more.
+func (d *design) setSecrets(ctx context.Context) error {
+	wanted := map[string]bool{}
+	for _, s := range quadlet.Secrets(d.bottle) {
+		wanted[s.Name] = true
+		if err := d.client.SetSecret(ctx, s.Name, d.bottle.Labels, s.Value); err != nil {
+			return err
+		}
+	}
+	objects, err := d.client.Objects(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.Kind == "secret" && o.Slug == d.plan.Slug && !wanted[o.Name] {
+			if err := d.client.RemoveObject(ctx, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// writeUnits replaces the bottle's directory of units in one step and makes
+// systemd read it.
+func (d *design) writeUnits(ctx context.Context, manager *systemd.Manager) error {
+	timer := filepath.Join(d.timerDir(), quadlet.TimerUnit(d.plan.Slug))
+	units, timers := split(d.units)
+	if err := replaceDir(d.quadletDir(d.plan.Slug), units); err != nil {
+		return err
+	}
+	if len(timers) == 0 {
+		if err := errors.Join(manager.Disable(ctx, filepath.Base(timer)), manager.Stop(ctx, filepath.Base(timer)), removeFile(timer)); err != nil {
+			return err
+		}
+		return manager.Reload(ctx)
+	}
+	if err := os.MkdirAll(filepath.Dir(timer), 0o755); err != nil { // #nosec G301 -- as systemctl --user edit makes it
+		return err
+	}
+	if err := state.WriteFile(timer, []byte(timers[0].Text)); err != nil {
+		return err
+	}
+	if err := manager.Reload(ctx); err != nil {
+		return err
+	}
+	return errors.Join(manager.Enable(ctx, filepath.Base(timer)), manager.Restart(ctx, filepath.Base(timer)))
+}
+
+// split tells Quadlet's units from systemd's own.
+func split(units []quadlet.Unit) (ofQuadlet, timers []quadlet.Unit) {
+	for _, u := range units {
+		if u.IsTimer() {
+			timers = append(timers, u)
+		} else {
+			ofQuadlet = append(ofQuadlet, u)
+		}
+	}
+	return ofQuadlet, timers
+}
+
+// replaceDir puts a directory with the units in the place of an earlier one, so
+// that a generator sees either all of the old ones or all of the new.
+func replaceDir(dir string, units []quadlet.Unit) error {
+	// Beside the directory that generators read, in the same file system.
+	above := filepath.Dir(filepath.Dir(dir))
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { // #nosec G301 -- ~/.config/containers
+		return err
+	}
+	fresh, err := os.MkdirTemp(above, ".podbottle-units-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	for _, u := range units {
+		if err := os.WriteFile(filepath.Join(fresh, u.Name), []byte(u.Text), 0o600); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return os.Rename(fresh, dir)
+	}
+	if err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE); err != nil {
+		return fmt.Errorf("exchange %s: %w", dir, err)
+	}
+	return nil
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// afterInstall says what follows.
+func (d *design) afterInstall(ctx context.Context, manager *systemd.Manager) {
+	name := d.plan.Slug
+	fmt.Fprintf(d.Err, "Units of %s are in %s.\n", name, d.quadletDir(name))
+	if !systemd.Lingers() {
+		fmt.Fprintln(d.Err, "Warning: lingering is off, so that the bottle ends with your last session and does not start at boot; switch it on with: loginctl enable-linger")
+	}
+	states, err := manager.States(ctx, quadlet.PodService(name))
+	if err == nil && slices.ContainsFunc(states, func(s systemd.State) bool { return s.Active == "active" }) {
+		fmt.Fprintf(d.Err, "It runs with its old units until: podbottle quadlet restart %s\n", name)
+		return
+	}
+	fmt.Fprintf(d.Err, "Start it with: podbottle quadlet start %s\n", name)
+}
+
+// Diff is what an installation would change in the units of a bottle, in the
+// unified format; empty when nothing.
+func (l *Launcher) Diff(ctx context.Context, name string) (string, error) {
+	record, err := l.installedUnits(name)
+	if err != nil {
+		return "", err
+	}
+	units, err := l.Generate(ctx, record.Request)
+	if err != nil {
+		return "", err
+	}
+	return l.diffUnits(record, units)
+}
+
+// diffUnits compares units with the installed files.
+func (l *Launcher) diffUnits(record installed, units []quadlet.Unit) (string, error) {
+	texts := map[string]string{}
+	for _, u := range units {
+		texts[u.Name] = u.Text
+	}
+	names := slices.Clone(record.Units)
+	for name := range texts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var out strings.Builder
+	for _, name := range slices.Compact(names) {
+		dir := l.quadletDir(record.Request.Spec.Identity)
+		if (quadlet.Unit{Name: name}).IsTimer() {
+			dir = l.timerDir()
+		}
+		old, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return "", err
+		}
+		out.Write(diff.Diff("installed/"+name, old, "manifest/"+name, []byte(texts[name])))
+	}
+	return out.String(), nil
+}

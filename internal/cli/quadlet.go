@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/config"
+	"github.com/podbottle/podbottle/internal/pipelock"
+)
+
+func newQuadlet(s Streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "quadlet",
+		Short: "Let systemd own a bottle, as Quadlet units",
+		Long: `Let systemd own a bottle, as Quadlet units: it starts at boot or on a timer, its parts are started again when they
+end, and its limits are the units'. It is otherwise the bottle that podbottle start makes.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(
+		newQuadletGenerate(s), newQuadletInstall(s), newQuadletDiff(s), newQuadletList(s), newQuadletStatus(s), newQuadletLogs(s),
+		newQuadletStart(s), newQuadletStop(s), newQuadletRestart(s), newQuadletRefresh(s), newQuadletUninstall(s),
+		newQuadletPrepare(s), newQuadletAwait(s),
+	)
+	return cmd
+}
+
+// unitFlags describe a bottle for systemd.
+type unitFlags struct {
+	name, runtime, firewall, onApproval, memory, cpus string
+	agentFrom, label, prompt, onCalendar, subnet      string
+
+	copyCwd, requireRunsc, headless, remoteControl bool
+
+	bottles []string
+	tasks   int64
+}
+
+func (f *unitFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.name, "name", "", "name of the bottle (default: the agent's)")
+	flags.BoolVar(&f.headless, "headless", false, "run one prompt whenever the bottle is started, and end")
+	flags.StringVarP(&f.prompt, "prompt", "p", "", "with --headless: the prompt, or - for standard input")
+	flags.StringVar(&f.onCalendar, "on-calendar", "", "with --headless: a timer, as in systemd.time(7)")
+	flags.StringVar(&f.runtime, "runtime", "", "run the agent under runsc or crun (default: runsc where the host has it)")
+	flags.BoolVar(&f.requireRunsc, "require-runsc", false, "refuse without runsc")
+	flags.StringVar(&f.firewall, "firewall", "", "firewall behind egress: pipelock or builtin (default: config.yaml, else pipelock)")
+	flags.StringVar(&f.onApproval, "on-approval", "", "what becomes of the agent's proposals: deny, or wait=DURATION")
+	flags.StringVarP(&f.memory, "memory", "m", "", "memory limit of the agent, such as 4g; 0 for none")
+	flags.StringVar(&f.cpus, "cpus", "", "number of CPUs the agent may use, such as 1.5")
+	flags.Int64Var(&f.tasks, "pids-limit", 0, "most tasks the agent may have; -1 for no limit")
+	flags.BoolVar(&f.remoteControl, "remote-control", false, "start the agent with its remote-control arguments")
+	flags.BoolVar(&f.copyCwd, "cwd", false, "put a copy of the working directory into the agent's image")
+	flags.StringVar(&f.agentFrom, "agent-from", "", "home or cwd: where an agent that both have comes from (default home)")
+	flags.StringArrayVar(&f.bottles, "bottle", nil, "bottle for an agent that names none; repeat to merge several, in order")
+	flags.StringVar(&f.label, "label", "", "a text of your own for the bottle")
+	flags.StringVar(&f.subnet, "subnet", "", "subnet of the internal network (default: one that is free)")
+}
+
+// request checks the flags against each other.
+func (f *unitFlags) request(s Streams, agent string) (bottle.UnitRequest, error) {
+	r := bottle.UnitRequest{
+		Runtime: f.runtime, Firewall: bottle.FirewallChoice{Engine: pipelock.Engine(f.firewall)}, OnApproval: f.onApproval,
+		Limits: config.Limits{Memory: f.memory, Tasks: f.tasks, CPUs: f.cpus}, Term: cmp.Or(os.Getenv("TERM"), "xterm-256color"),
+		Headless: f.headless, RemoteControl: f.remoteControl, Prompt: f.prompt, OnCalendar: f.onCalendar,
+	}
+	r.Spec.AgentName, r.Spec.Identity = agent, cmp.Or(f.name, agent)
+	r.Spec.CopyCwd, r.Spec.BottleNames, r.Spec.Label, r.Spec.AgentFromCwd = f.copyCwd, f.bottles, f.label, f.agentFrom == "cwd"
+	switch {
+	case f.agentFrom != "" && f.agentFrom != "home" && f.agentFrom != "cwd":
+		return r, fmt.Errorf("--agent-from %q is unknown; it can be home or cwd", f.agentFrom)
+	case f.headless == (f.prompt == ""):
+		return r, errors.New("--headless and --prompt go together")
+	case f.onCalendar != "" && !f.headless:
+		return r, errors.New("--on-calendar goes with --headless")
+	case f.runtime != "" && f.runtime != bottle.RuntimeRunsc && f.runtime != bottle.RuntimeCrun:
+		return r, fmt.Errorf("--runtime %q is unknown; it can be runsc or crun", f.runtime)
+	case f.requireRunsc && f.runtime == bottle.RuntimeCrun:
+		return r, errors.New("--require-runsc and --runtime crun exclude each other")
+	case f.requireRunsc:
+		r.Runtime = bottle.RuntimeRunsc
+	}
+	if f.prompt == "-" {
+		text, err := io.ReadAll(s.In)
+		if err != nil {
+			return r, fmt.Errorf("prompt: %w", err)
+		}
+		r.Prompt = string(text)
+	}
+	if f.subnet != "" {
+		subnet, err := netip.ParsePrefix(f.subnet)
+		if err != nil || !subnet.Addr().Is4() {
+			return r, fmt.Errorf("--subnet %q is not an IPv4 subnet such as 10.201.7.0/24", f.subnet)
+		}
+		r.Subnet = subnet.Masked()
+	}
+	cwd, err := os.Getwd()
+	r.Spec.UserCwd = cwd
+	return r, err
+}
+
+func newQuadletGenerate(s Streams) *cobra.Command {
+	var f unitFlags
+	var out string
+	cmd := &cobra.Command{
+		Use:   "generate AGENT",
+		Short: "Print the units of a bottle",
+		Long: `Print the units of a bottle, or write them to a directory. They name files and secrets that only
+podbottle quadlet install makes.`,
+		Args:              exactArgs(1, "the name of one agent; podbottle list --agents shows those there are"),
+		ValidArgsFunction: completeAgents,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			r, err := f.request(s, args[0])
+			if err != nil {
+				return err
+			}
+			units, err := l.Generate(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			if out != "-" {
+				if err := os.MkdirAll(out, 0o755); err != nil { // #nosec G301 -- the user's directory of units
+					return err
+				}
+			}
+			for i, u := range units {
+				if out == "-" {
+					fmt.Fprintf(s.Out, "%s==> %s <==\n%s", strings.Repeat("\n", min(i, 1)), u.Name, u.Text)
+				} else if err := os.WriteFile(filepath.Join(out, u.Name), []byte(u.Text), 0o644); err != nil { // #nosec G306 -- units hold no secret
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().StringVarP(&out, "out", "o", "-", "directory to write the files to; - prints them")
+	return cmd
+}
+
+func newQuadletInstall(s Streams) *cobra.Command {
+	var f unitFlags
+	var yes, now bool
+	cmd := &cobra.Command{
+		Use:   "install AGENT",
+		Short: "Make a bottle systemd's",
+		Example: `  podbottle quadlet install fixer --now
+  podbottle quadlet install reviewer --headless --prompt "Review what changed since yesterday" --on-calendar 'Mon..Fri 07:30'`,
+		Args:              exactArgs(1, "the name of one agent; podbottle list --agents shows those there are"),
+		ValidArgsFunction: completeAgents,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := newLauncher(s)
+			if err != nil {
+				return err
+			}
+			r, err := f.request(s, args[0])
+			if err != nil {
+				return err
+			}
+			if err := l.Install(cmd.Context(), r, yes); err != nil || !now {
+				return err
+			}
+			return agentStatus(l.RestartUnits(cmd.Context(), r.Spec.Identity))
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "install without asking")
+	cmd.Flags().BoolVar(&now, "now", false, "start it, or start it again if it runs")
+	return cmd
+}
