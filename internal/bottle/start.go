@@ -105,7 +105,9 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 	if s.limits, err = limits(s.request.Limits, s.Config.Limits, totalMemory()); err != nil {
 		return err
 	}
-	index, err := manifest.Open(s.Root, s.Cwd)
+	// Not the directory of the call: a resumed bottle's agent may be of the
+	// repository that it was started in.
+	index, err := manifest.Open(s.Root, s.request.Spec.UserCwd)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,7 @@ func Resolve(_ context.Context, host Host, ix *manifest.Index, spec Spec) (*Plan
 		Bottles:    in.bottle.Chain,
 		Label:      firstOf(spec.Label, in.agent.Label, in.bottle.Label),
 		AgentFile:  in.agent.File,
-		Warnings:   ix.Warnings(),
+		Warnings:   slices.Clone(ix.Warnings()),
 		Skills:     in.agent.Skills,
 		SkillsDir:  skillsDir(host),
 		Prompt:     in.agent.Prompt,
@@ -144,6 +144,9 @@ func (p *Plan) fill(host Host, tree state.Tree, in inputs) error {
 	if len(in.upstreams) > 0 {
 		if err := writeConfig(tree.GitGate(), p.GitGate); err != nil {
 			return fmt.Errorf("bottle %s: %w", in.bottle.Name, err)
+		}
+		for _, name := range p.GitGate.Unpinned() {
+			p.Warnings = append(p.Warnings, fmt.Sprintf("git remote %s has no host key, so git-gate will refuse to contact it; pin one in bottle %s", name, in.bottle.Name))
 		}
 	}
 
