@@ -366,19 +366,9 @@ func (q *Queue) readFile(name string) ([]byte, error) {
 		return nil, fmt.Errorf("queue: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
+	data, err := readBounded(f, name, MaxProposal)
 	if err != nil {
 		return nil, fmt.Errorf("queue: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("queue: %s is not a regular file", name)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxProposal+1))
-	if err != nil {
-		return nil, fmt.Errorf("queue: %w", err)
-	}
-	if len(data) > MaxProposal {
-		return nil, fmt.Errorf("queue: %s is larger than %d bytes", name, MaxProposal)
 	}
 	return data, nil
 }

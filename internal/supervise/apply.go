@@ -1,0 +1,158 @@
+package supervise
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/visible"
+)
+
+// undoTime bounds how long taking back may take after the operator has given up.
+const undoTime = 10 * time.Second
+
+// apply changes the live bottle, and the manifest where that was asked for. The
+// route table comes after what it needs and is the last live file, since it is
+// the one that lets requests out.
+func (b Bottle) apply(ctx context.Context, g Grant, done *undoList) error {
+	table, err := b.readRoutes()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(table, g.Change.Before) {
+		return ErrChanged
+	}
+	if !g.Change.Nothing {
+		if err := b.writeToken(g, done); err != nil {
+			return err
+		}
+		if err := b.openFirewall(ctx, g.Change.Ask.Host, g.Change.Routes, done); err != nil {
+			return err
+		}
+		if err := b.replaceRoutes(ctx, g.Change, done); err != nil {
+			return err
+		}
+	}
+	if g.Scope != ScopeManifest || g.Manifest.Diff == "" {
+		return nil
+	}
+	if err := g.Manifest.write(); err != nil {
+		return err
+	}
+	done.add(g.Manifest.undo)
+	return nil
+}
+
+// writeToken puts the new credential where egress reads it.
+func (b Bottle) writeToken(g Grant, done *undoList) error {
+	if g.Change.Slot == "" {
+		return nil
+	}
+	path := filepath.Join(b.Secrets, g.Change.Slot)
+	done.add(func() error {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	if err := replaceFile(path, []byte(g.Token.Reveal())); err != nil {
+		return fmt.Errorf("write the credential %s: %w", g.Change.Slot, err)
+	}
+	return nil
+}
+
+// openFirewall adds the host to the firewall's allowlist, and the header that
+// carries its credential to those that are not searched for leaks.
+func (b Bottle) openFirewall(ctx context.Context, host string, routes []egress.Route, done *undoList) error {
+	before, err := readRegular(b.Firewall, maxTable)
+	if err != nil {
+		return fmt.Errorf("the firewall's configuration: %w", err)
+	}
+	config, err := pipelock.ParseConfig(before)
+	if err != nil {
+		return err
+	}
+	changed := false
+	if !config.Allows(host) {
+		config.APIAllowlist = append(config.APIAllowlist, host)
+		changed = true
+	}
+	i := slices.IndexFunc(routes, func(r egress.Route) bool { return r.Host == host })
+	if header := routes[i].AuthHeader; header != "" && !slices.Contains(config.RequestBodyScanning.IgnoreHeaders, header) {
+		config.RequestBodyScanning.IgnoreHeaders = append(config.RequestBodyScanning.IgnoreHeaders, header)
+		slices.Sort(config.RequestBodyScanning.IgnoreHeaders)
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	after, err := config.Marshal()
+	if err != nil {
+		return err
+	}
+	done.add(func() error {
+		if err := replaceFile(b.Firewall, before); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		return b.ReloadFirewall(ctx)
+	})
+	if err := replaceFile(b.Firewall, after); err != nil {
+		return fmt.Errorf("the firewall's configuration: %w", err)
+	}
+	if err := b.ReloadFirewall(ctx); err != nil {
+		return fmt.Errorf("the firewall: %w", err)
+	}
+	return nil
+}
+
+// replaceRoutes puts the new table in force and waits until egress says so.
+func (b Bottle) replaceRoutes(ctx context.Context, c Change, done *undoList) error {
+	done.add(func() error { return replaceFile(b.Routes, c.Before) })
+	start := time.Now()
+	if err := replaceFile(b.Routes, c.After); err != nil {
+		return fmt.Errorf("the routes: %w", err)
+	}
+	want := egress.Fingerprint(c.After)
+	return WaitForStatus(ctx, b.RoutesStatus, func(s egress.RoutesStatus) (bool, error) {
+		if s.SHA256 != want && s.Error != "" && s.Time.After(start) {
+			return false, fmt.Errorf("egress refuses the new routes: %s", s.Error)
+		}
+		return s.SHA256 == want, nil
+	})
+}
+
+// replaceFile replaces a file of a live bottle in one step. It is readable by all,
+// since a container's user reads it; the bottle's directory is closed to others.
+func replaceFile(path string, data []byte) error {
+	return renameio.WriteFile(path, data, 0o444, renameio.WithStaticPermissions(0o444), renameio.WithTempDir(filepath.Dir(path)))
+}
+
+// ContainerfileDiff shows the proposed Containerfile against the current one, with
+// everything in it made visible.
+func ContainerfileDiff(current []byte, p Proposal) string {
+	return string(diff.Diff("Containerfile now", visibleText(string(current)), "Containerfile afterwards", visibleText(p.Capability.Containerfile)))
+}
+
+func visibleText(s string) []byte {
+	var out bytes.Buffer
+	if s == "" {
+		return nil
+	}
+	for _, line := range visible.Lines(s) {
+		out.WriteString(line + "\n")
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,185 @@
+package supervise
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/podbottle/podbottle/internal/secret"
+	"github.com/podbottle/podbottle/internal/visible"
+)
+
+// Grant is an operator's approval of what he was shown.
+type Grant struct {
+	// Change is the preview that he saw; nothing else is applied.
+	Change Change
+	// Manifest is the edit that he saw, with ScopeManifest.
+	Manifest ManifestChange
+	// Modified says that Change.Ask is the operator's, not the agent's.
+	Modified bool
+	Scope    Scope
+	// Until is when the approval ends; zero for never. ScopeOnce needs an end,
+	// ScopeManifest has none.
+	Until time.Time
+	// Token is the value for Change.Slot, TokenRef the name of the variable it comes from.
+	Token    secret.Value
+	TokenRef string
+	Notes    string // for the agent
+	By       Operator
+}
+
+// maxToken bounds a credential, in bytes.
+const maxToken = 64 << 10
+
+func (g Grant) validate(now time.Time) error {
+	switch {
+	case g.Scope == ScopeOnce && g.Until.IsZero():
+		return errors.New("an approval for once needs an end")
+	case g.Scope == ScopeManifest && !g.Until.IsZero():
+		return errors.New("an approval in the manifest has no end; take --for away or approve for the bottle")
+	case g.Scope != ScopeOnce && g.Scope != ScopeBottle && g.Scope != ScopeManifest:
+		return errors.New("an approval is once, for the bottle, or in the manifest")
+	case !g.Until.IsZero() && !g.Until.After(now):
+		return errors.New("the approval would end before it begins")
+	case len(g.Notes) > maxNotes:
+		return fmt.Errorf("the notes are longer than %d bytes", maxNotes)
+	}
+	if g.Change.Slot == "" {
+		return nil
+	}
+	token := g.Token.Reveal()
+	switch {
+	case token == "":
+		return errors.New("the new credential has no value; name the variable of the host that holds it")
+	case len(token) > maxToken || strings.ContainsAny(token, "\r\n\x00"):
+		return errors.New("the credential's value is not one line of text")
+	}
+	return nil
+}
+
+// Approve applies a grant and answers the proposal. When anything fails, what was
+// changed is taken back, the proposal stays pending, and the error says why.
+func (b Bottle) Approve(ctx context.Context, p Proposal, g Grant) (Response, error) {
+	if p.Tool == ToolCapability {
+		return Response{}, errors.New("a capability-block proposal is approved with ApproveRebuild")
+	}
+	now := time.Now().UTC()
+	if err := g.validate(now); err != nil {
+		return Response{}, err
+	}
+	r := Response{
+		ID: p.ID, Status: StatusApproved, Scope: g.Scope, ExpiresAt: g.Until, Notes: g.Notes, Granted: g.Change.Summary, Time: now,
+	}
+	record := DecisionRecord(p, r)
+	if g.Modified {
+		r.Status, record.Status = StatusModified, StatusModified
+		record.Granted = g.Change.Ask
+	}
+	record.By, record.TokenRef, record.Diff = &g.By, g.TokenRef, cut(g.Change.Diff)
+	record.Before, record.After = hash(g.Change.Before), hash(g.Change.After)
+	return r, b.decide(ctx, p, r, record, func(done *undoList) error { return b.apply(ctx, g, done) })
+}
+
+// Reject answers a proposal with a reason and changes nothing.
+func (b Bottle) Reject(ctx context.Context, p Proposal, reason string, by Operator) (Response, error) {
+	if len(reason) > maxNotes {
+		return Response{}, fmt.Errorf("the reason is longer than %d bytes", maxNotes)
+	}
+	r := Response{ID: p.ID, Status: StatusRejected, Notes: reason, Time: time.Now().UTC()}
+	record := DecisionRecord(p, r)
+	record.By = &by
+	return r, b.decide(ctx, p, r, record, func(*undoList) error { return nil })
+}
+
+// ApproveRebuild makes the proposed Containerfile the bottle's own, answers the
+// proposal, and ends the bottle so that it can be resumed in the new image. current
+// is the file that the operator saw the difference to.
+func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, current []byte, notes string, by Operator) (Response, error) {
+	if p.Capability == nil {
+		return Response{}, errors.New("the proposal does not ask for an image")
+	}
+	r := Response{
+		ID: p.ID, Status: StatusApproved, Scope: ScopeBottle, Notes: notes, Time: time.Now().UTC(),
+		Granted: "The proposed Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image when it is resumed.",
+	}
+	record := DecisionRecord(p, r)
+	record.By, record.Before, record.After = &by, hash(current), hash([]byte(p.Capability.Containerfile))
+	record.Diff = cut(ContainerfileDiff(current, p))
+	err := b.decide(ctx, p, r, record, func(*undoList) error {
+		now, err := b.CurrentContainerfile()
+		if err != nil {
+			return err
+		}
+		if string(now) != string(current) {
+			return errors.New("the Containerfile has changed since it was shown; look at it again")
+		}
+		if err := b.Rebuild.Snapshot(ctx); err != nil {
+			return fmt.Errorf("save the session: %w", err)
+		}
+		return b.Rebuild.Write([]byte(p.Capability.Containerfile))
+	})
+	if err != nil {
+		return Response{}, err
+	}
+	message := "A human approved your new image. This bottle stops now; it goes on in the new image with: podbottle resume " + visible.String(b.Slug)
+	if err := b.Rebuild.TakeDown(ctx, message); err != nil {
+		return r, fmt.Errorf("the image is approved, but the bottle could not be taken down: %w; stop it and type: podbottle resume %s", err, b.Slug)
+	}
+	return r, nil
+}
+
+// decide runs apply and writes the record and the answer, with the queue locked,
+// if the proposal still waits. An error undoes all of it.
+func (b Bottle) decide(ctx context.Context, p Proposal, r Response, record Record, apply func(*undoList) error) (err error) {
+	q, err := OpenQueue(b.Queue)
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	unlock, err := q.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	entry, err := q.Find(p.ID)
+	switch {
+	case err != nil:
+		return err
+	case entry.Response != nil:
+		return fmt.Errorf("%w: it is %s", ErrDecided, entry.Response.Status)
+	}
+	var done undoList
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("%w; the proposal is still pending", err), done.undo())
+		}
+	}()
+	if err := apply(&done); err != nil {
+		return err
+	}
+	if err := appendRecord(b.Audit, record); err != nil {
+		return err
+	}
+	if err := q.Respond(r); err != nil {
+		record.Event, record.Notes = EventUndone, "the answer could not be written: "+err.Error()
+		return errors.Join(err, appendRecord(b.Audit, record))
+	}
+	return nil
+}
+
+// undoList takes back what was done, last first.
+type undoList []func() error
+
+func (u *undoList) add(f func() error) { *u = append(*u, f) }
+
+func (u *undoList) undo() error {
+	var errs []error
+	for i := len(*u) - 1; i >= 0; i-- {
+		if err := (*u)[i](); err != nil {
+			errs = append(errs, fmt.Errorf("taking it back failed: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}

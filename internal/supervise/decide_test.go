@@ -1,0 +1,312 @@
+package supervise_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/secret"
+	"github.com/podbottle/podbottle/internal/supervise"
+)
+
+var wantNew = map[string]any{"host": "new.example.org", "path_allowlist": []string{"/data/"}, "methods": []string{"GET"}, "justification": "the data set"}
+
+func TestDenialReachesNobody(t *testing.T) {
+	l := newLive(t)
+	answer, p := l.ask("egress-block", wantNew)
+	r, err := l.Reject(t.Context(), p, "use the mirror", operator)
+	if err != nil || r.Status != supervise.StatusRejected {
+		t.Fatalf("%+v %v", r, err)
+	}
+	if a := <-answer; a.err != nil || a.Status != "rejected" || a.Notes != "use the mirror" {
+		t.Errorf("the agent is told %+v", a)
+	}
+	if status, _ := l.get("new.example.org", "/data/x"); status == 200 || l.hits.Load() != 0 {
+		t.Errorf("denied, but status %d and %d requests at the upstream", status, l.hits.Load())
+	}
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, By: operator}); !errors.Is(err, supervise.ErrDecided) {
+		t.Errorf("approved after the denial: %v", err)
+	}
+	if status, _ := l.get("new.example.org", "/data/x"); status == 200 || l.hits.Load() != 0 {
+		t.Errorf("denied, then tried to approve: status %d, %d requests at the upstream", status, l.hits.Load())
+	}
+}
+
+func TestApprovalLetsThroughExactlyThat(t *testing.T) {
+	l := newLive(t)
+	answer, p := l.ask("egress-block", wantNew)
+	change := l.preview(p, time.Time{})
+	start := time.Now()
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeBottle, Notes: "only this", By: operator}); err != nil {
+		t.Fatal(err)
+	}
+	applied := time.Since(start)
+	if status, reason := l.get("new.example.org", "/data/x"); status != 200 {
+		t.Fatalf("approved, but %d %s", status, reason)
+	}
+	t.Logf("approval → routes in force %v, → first answer %v", applied, time.Since(start))
+	if a := <-answer; a.Status != "approved" || a.Scope != "bottle" || a.Granted != change.Summary {
+		t.Errorf("the agent is told %+v", a)
+	}
+	for _, other := range [][2]string{{"new.example.org", "/datax"}, {"new.example.org", "/other"}, {"newer.example.org", "/data/x"}, {"known.example.org", "/v2/"}} {
+		if status, reason := l.get(other[0], other[1]); status == 200 || l.hits.Load() != 1 {
+			t.Errorf("%v: %d %s, %d requests at the upstream", other, status, reason, l.hits.Load())
+		}
+	}
+	if status, _ := l.get("known.example.org", "/v1/x"); status != 200 {
+		t.Errorf("what was permitted before gives %d", status)
+	}
+	records := l.records()
+	if len(records) != 1 || records[0].Status != supervise.StatusApproved || records[0].By.User != "dev" || !strings.Contains(records[0].Diff, "+  - host: new.example.org") ||
+		records[0].Before != egress.Fingerprint(change.Before) || records[0].After != egress.Fingerprint(change.After) {
+		t.Errorf("records %+v", records)
+	}
+	file, err := os.Open(l.Audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if n, err := audit.Verify(file); n != 1 || err != nil {
+		t.Errorf("chain of %d lines: %v", n, err)
+	}
+}
+
+func TestApprovedCredential(t *testing.T) {
+	l := newLive(t)
+	args := map[string]any{"host": "new.example.org", "justification": "private data", "auth": map[string]any{"scheme": "Bearer", "token_ref": "SOMEBODYS_TOKEN"}}
+	answer, p := l.ask("egress-block", args)
+	grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, TokenRef: "MY_TOKEN", By: operator}
+	before := l.snapshot()
+	if _, err := l.Approve(t.Context(), p, grant); err == nil || !strings.Contains(err.Error(), "no value") {
+		t.Errorf("approved without the credential's value: %v", err)
+	}
+	l.untouched(before)
+	grant.Token = secret.New("tok-for-the-upstream-only")
+	if _, err := l.Approve(t.Context(), p, grant); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answer; a.Status != "approved" {
+		t.Errorf("the agent is told %+v", a)
+	}
+	if status, reason := l.get("new.example.org", "/x"); status != 200 || l.lastAuth.Load() != "Bearer tok-for-the-upstream-only" {
+		t.Errorf("%d %s, the upstream saw Authorization %q", status, reason, l.lastAuth.Load())
+	}
+	if text := l.read(l.Audit); strings.Contains(text, "tok-for-the-upstream-only") || !strings.Contains(text, "MY_TOKEN") {
+		t.Errorf("audit file: %s", text)
+	}
+}
+
+func TestApprovalEnds(t *testing.T) {
+	l := newLive(t)
+	answer, p := l.ask("egress-block", map[string]any{"host": "known.example.org", "path_allowlist": []string{"/v2/"}, "justification": "the new version"})
+	until := time.Now().Add(1500 * time.Millisecond)
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.preview(p, until), Scope: supervise.ScopeOnce, Until: until, By: operator}); err != nil {
+		t.Fatal(err)
+	}
+	<-answer
+	if status, reason := l.get("known.example.org", "/v2/x"); status != 200 {
+		t.Fatalf("approved, but %d %s", status, reason)
+	}
+	time.Sleep(time.Until(until) + 10*time.Millisecond)
+	hits := l.hits.Load()
+	if status, reason := l.get("known.example.org", "/v2/x"); status != 403 || reason != "expired" || l.hits.Load() != hits {
+		t.Errorf("after the end: %d %s, %d requests at the upstream", status, reason, l.hits.Load()-hits)
+	}
+	if status, _ := l.get("known.example.org", "/v1/x"); status != 200 {
+		t.Errorf("the route's own path gives %d afterwards", status)
+	}
+}
+
+func TestModifiedApproval(t *testing.T) {
+	l := newLive(t)
+	answer, p := l.ask("pipelock-block", map[string]any{"failed_url": "https://new.example.org/a/b?c=d", "justification": "a file"})
+	ask, err := p.Ask()
+	if err != nil || ask.Host != "new.example.org" || ask.PathAllowlist[0] != "/a/b" {
+		t.Fatalf("%+v %v", ask, err)
+	}
+	text, err := ask.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.Replace(string(text), "- /a/b", "- /a/b/c", 1) + "methods: [GET]\nport: " + portText(l.port) + "\n"
+	if ask, err = supervise.ParseAsk([]byte(edited)); err != nil {
+		t.Fatalf("%v in %s", err, edited)
+	}
+	change, err := l.Preview(ask, time.Now(), time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Modified: true, Scope: supervise.ScopeBottle, By: operator}); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answer; a.Status != "modified" || !strings.Contains(a.Granted, "/a/b/c") {
+		t.Errorf("the agent is told %+v", a)
+	}
+	if status, _ := l.get("new.example.org", "/a/b"); status == 200 {
+		t.Error("what the operator took out is let through")
+	}
+	if status, reason := l.get("new.example.org", "/a/b/c"); status != 200 {
+		t.Errorf("what he left gives %d %s", status, reason)
+	}
+}
+
+func TestFailedApprovalChangesNothing(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		sabotage func(*live, *supervise.Grant)
+		want     string
+	}{
+		{"egress is dead", func(l *live, _ *supervise.Grant) { l.stopEgress() }, "did not take"},
+		{"the firewall does not come back", func(l *live, _ *supervise.Grant) {
+			l.ReloadFirewall = func(context.Context) error { return errors.New("it is gone") }
+		}, "it is gone"},
+		{"the routes were changed meanwhile", func(l *live, _ *supervise.Grant) {
+			l.write("egress/config/routes.yaml", []byte("version: 1\nroutes: []\n"))
+		}, "look at it again"},
+		{"the bottle has stopped", func(l *live, _ *supervise.Grant) { l.must(os.Remove(l.Routes)) }, "not running"},
+		{"the audit file is broken", func(l *live, _ *supervise.Grant) { l.write("state/audit.jsonl", []byte("{}\n")) }, "audit"},
+		{"the manifest was changed meanwhile", func(l *live, g *supervise.Grant) {
+			l.write("web.md", []byte("---\nsupervise: true\n---\n"))
+			var err error
+			g.Scope = supervise.ScopeManifest
+			g.Manifest, err = supervise.ManifestFile{Path: l.path("web.md")}.Preview(g.Change.Ask, "")
+			l.must(err)
+			l.write("web.md", []byte("---\nsupervise: false\n---\n"))
+		}, "look at it again"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLive(t)
+			answer, p := l.ask("egress-block", wantNew)
+			grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, By: operator}
+			before := l.snapshot()
+			test.sabotage(l, &grant)
+			if data, err := os.ReadFile(l.Routes); err == nil {
+				before[l.Routes] = string(data)
+			} else {
+				delete(before, l.Routes)
+			}
+			if _, err := l.Approve(t.Context(), p, grant); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "still pending") {
+				t.Errorf("error %v, want %q and that it is pending", err, test.want)
+			}
+			l.untouched(before)
+			select {
+			case a := <-answer:
+				t.Errorf("the agent got an answer: %+v", a)
+			default:
+			}
+			l.must(os.RemoveAll(l.Audit))
+			if _, err := l.Reject(t.Context(), p, "end of test", operator); err != nil {
+				t.Error(err)
+			}
+			<-answer
+		})
+	}
+}
+
+func TestManifestApproval(t *testing.T) {
+	l := newLive(t)
+	l.write("web.md", []byte("---\n# mine\nsupervise: true\n---\n"))
+	answer, p := l.ask("egress-block", wantNew)
+	grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeManifest, By: operator}
+	var err error
+	if grant.Manifest, err = (supervise.ManifestFile{Path: l.path("web.md")}).Preview(grant.Change.Ask, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Approve(t.Context(), p, grant); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answer; a.Status != "approved" || a.Scope != "manifest" {
+		t.Errorf("the agent is told %+v", a)
+	}
+	if text := l.read(l.path("web.md")); !strings.Contains(text, "# mine") || !strings.Contains(text, "- host: new.example.org:"+portText(l.port)) {
+		t.Errorf("manifest: %s", text)
+	}
+}
+
+func TestGrantLimits(t *testing.T) {
+	l := newLive(t)
+	answer, p := l.ask("egress-block", wantNew)
+	change := l.preview(p, time.Time{})
+	soon := time.Now().Add(time.Minute)
+	for name, g := range map[string]supervise.Grant{
+		"once without an end":  {Scope: supervise.ScopeOnce},
+		"manifest with an end": {Scope: supervise.ScopeManifest, Until: soon},
+		"no scope":             {Until: soon},
+		"in the past":          {Scope: supervise.ScopeOnce, Until: time.Now().Add(-time.Second)},
+	} {
+		g.Change, g.By = change, operator
+		if _, err := l.Approve(t.Context(), p, g); err == nil {
+			t.Errorf("%s: approved", name)
+		}
+	}
+	if _, err := l.Reject(t.Context(), p, "", operator); err != nil {
+		t.Error(err)
+	}
+	<-answer
+}
+
+func TestApproveRebuild(t *testing.T) {
+	l := newLive(t)
+	l.write("state/Dockerfile", []byte("FROM base\n"))
+	answer, p := l.ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
+	var steps []string
+	l.Rebuild = supervise.Rebuild{
+		Snapshot: func(context.Context) error { steps = append(steps, "snapshot"); return errors.New("no space") },
+		Write: func(file []byte) error {
+			steps = append(steps, "write")
+			return os.WriteFile(filepath.Join(l.dir, "state", "new"), file, 0o600)
+		},
+		TakeDown: func(_ context.Context, message string) error {
+			steps = append(steps, "down: "+message)
+			return nil
+		},
+	}
+	current, err := l.CurrentContainerfile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := supervise.ContainerfileDiff(current, p); !strings.Contains(d, "+RUN apt-get install -y jq") {
+		t.Errorf("diff %s", d)
+	}
+	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err == nil || !strings.Contains(err.Error(), "still pending") || len(steps) != 1 {
+		t.Errorf("a snapshot that fails: %v, steps %q", err, steps)
+	}
+	if _, err := l.ApproveRebuild(t.Context(), p, []byte("FROM other\n"), "", operator); err == nil || !strings.Contains(err.Error(), "look at it again") {
+		t.Errorf("another file than was shown: %v", err)
+	}
+	steps = nil
+	l.Rebuild.Snapshot = func(context.Context) error { steps = append(steps, "snapshot"); return nil }
+	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err != nil {
+		t.Fatal(err)
+	}
+	if len(steps) != 3 || steps[0] != "snapshot" || steps[1] != "write" || !strings.Contains(steps[2], "podbottle resume demo-abc12") {
+		t.Errorf("steps %q", steps)
+	}
+	if a := <-answer; a.Status != "approved" || !strings.Contains(a.Granted, "resumed") {
+		t.Errorf("the agent is told %+v", a)
+	}
+}
+
+// BenchmarkApproval measures from the operator's decision to the table in force.
+func BenchmarkApproval(b *testing.B) {
+	l := newLive(b)
+	for b.Loop() {
+		b.StopTimer()
+		answer, p := l.ask("egress-block", wantNew)
+		until := time.Now().Add(time.Hour)
+		change := l.preview(p, until)
+		b.StartTimer()
+		if _, err := l.Approve(b.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeOnce, Until: until, By: operator}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		<-answer
+		b.StartTimer()
+	}
+}

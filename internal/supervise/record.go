@@ -1,0 +1,101 @@
+package supervise
+
+import (
+	"time"
+
+	"github.com/podbottle/podbottle/internal/audit"
+)
+
+// AuditFile is the name of an audit file of proposals and decisions. The host's is
+// in the bottle's state directory, where the sidecar cannot reach it; the
+// sidecar's own is in the queue and holds what came in while nobody decided.
+const AuditFile = "audit.jsonl"
+
+// maxRecordText keeps a record below the longest line of an audit file.
+const maxRecordText = 12 << 10
+
+// Event names what a record is about.
+type Event string
+
+// The events.
+const (
+	EventProposal Event = "proposal" // an agent asked
+	EventDecision Event = "decision" // an operator, or the lack of one, answered
+	EventUndone   Event = "undone"   // a decision that could not be handed to the agent was taken back
+)
+
+// Record is one line of an audit file.
+type Record struct {
+	Time  time.Time `json:"time"` // UTC
+	Event Event     `json:"event"`
+	Slug  string    `json:"slug"`
+	ID    string    `json:"id"`
+	Tool  Tool      `json:"tool"`
+	// Asked is what the agent asked for; a Containerfile is given by its hash alone.
+	Asked         any    `json:"asked,omitempty"`
+	Justification string `json:"justification,omitempty"`
+	Status        Status `json:"status,omitempty"`
+	Scope         Scope  `json:"scope,omitempty"`
+	// ExpiresAt is when an approval ends; zero for never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// Granted is what was permitted, when that is not what was asked for.
+	Granted any    `json:"granted,omitempty"`
+	Summary string `json:"summary,omitempty"`
+	Notes   string `json:"notes,omitempty"`
+	// TokenRef is the host's variable whose value fills the new slot.
+	TokenRef string `json:"token_ref,omitempty"`
+	// Before and After are the SHA-256 of the file that the decision changed.
+	Before string    `json:"before,omitempty"`
+	After  string    `json:"after,omitempty"`
+	Diff   string    `json:"diff,omitempty"`
+	By     *Operator `json:"by,omitempty"`
+}
+
+// ProposalRecord is the record of a proposal that came in.
+func ProposalRecord(p Proposal) Record {
+	return Record{
+		Time: p.Time, Event: EventProposal, Slug: p.Slug, ID: p.ID, Tool: p.Tool,
+		Asked: asked(p), Justification: p.Justification,
+	}
+}
+
+// DecisionRecord is the record of an answer, without who gave it.
+func DecisionRecord(p Proposal, r Response) Record {
+	return Record{
+		Time: r.Time, Event: EventDecision, Slug: p.Slug, ID: p.ID, Tool: p.Tool,
+		Asked: asked(p), Justification: p.Justification,
+		Status: r.Status, Scope: r.Scope, ExpiresAt: r.ExpiresAt, Summary: r.Granted, Notes: cut(r.Notes),
+	}
+}
+
+func asked(p Proposal) any {
+	switch {
+	case p.Egress != nil:
+		return p.Egress
+	case p.Pipelock != nil:
+		return p.Pipelock
+	default:
+		return map[string]string{"containerfile_sha256": hash([]byte(p.Capability.Containerfile))}
+	}
+}
+
+// cut shortens a text that would not fit into a record.
+func cut(s string) string {
+	if len(s) <= maxRecordText {
+		return s
+	}
+	return s[:maxRecordText] + "…"
+}
+
+// appendRecord writes one record to the audit file.
+func appendRecord(path string, r Record) error {
+	w, err := audit.Open(path)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Append(r); err != nil {
+		_ = w.Close()
+		return err
+	}
+	return w.Close()
+}
