@@ -150,6 +150,8 @@ func bottles() map[string]func(*inputs) {
 			in.options.SidecarProgram = in.units.Home + "/.local/share/podbottle/podbottle-sidecar-0123456789abcdef"
 			in.units.Program = in.units.Home + "/bin/podbottle"
 			in.units.StateRoot = in.units.Home + "/my bottles"
+			in.units.Runtime = in.units.Home + "/.local/my share/runsc"
+			in.units.Headless = &Headless{Prompt: in.options.StateDir + "/units/prompt.txt", Answer: in.options.StateDir + "/answer.txt"}
 		},
 		"awkward-values": func(in *inputs) {
 			in.plan.Literals = map[string]string{

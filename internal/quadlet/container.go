@@ -52,7 +52,7 @@ func (w bottle) image(f *file, c blueprint.Container, agent bool) {
 	f.line("Pull", "never")
 	f.line("HealthCmd", "none")
 	if c.Runsc && w.Runtime != "" {
-		runtime, err := w.path(w.Runtime)
+		runtime, err := w.argument(w.Runtime)
 		f.check("GlobalArgs", err)
 		f.comment("Quadlet has no key for the OCI runtime: the agent's kernel is gVisor's.")
 		f.line("GlobalArgs", "--runtime="+runtime)
@@ -205,9 +205,7 @@ func (w bottle) service(f *file, c blueprint.Container, agent bool) {
 func (w bottle) interactive(f *file) {
 	f.comment("A marker of an earlier run would pass for this one's.")
 	f.line("ExecStartPre", "-rm -f %t/podbottle/"+w.Slug+"/"+path.Join(string(blueprint.Egress), "run", blueprint.AgentReady))
-	if w.StateRoot != "" {
-		f.words("Environment", "BOT_BOTTLE_ROOT="+w.StateRoot)
-	}
+	w.stateRoot(f)
 	f.comment("The unit is active once every service does its work and the agent was handed its container.")
 	w.own(f, "ExecStartPost", "await")
 	f.line("Restart", "on-failure")
@@ -219,14 +217,19 @@ func (w bottle) interactive(f *file) {
 
 // headless is an agent that runs one prompt. Its exit status is the unit's result.
 func (w bottle) headless(f *file) {
-	prompt, err := w.path(w.Headless.Prompt)
+	prompt, err := w.stream(w.Headless.Prompt)
 	f.check("StandardInput", err)
-	answer, err := w.path(w.Headless.Answer)
+	answer, err := w.stream(w.Headless.Answer)
 	f.check("StandardOutput", err)
+	emptied, err := w.argument(w.Headless.Answer)
+	f.check("ExecStartPre", err)
 	f.line("Type", "oneshot")
 	f.line("StandardInput", "file:"+prompt)
-	f.comment("The answer is in this file, and in the journal through the container's log.")
-	f.line("StandardOutput", "truncate:"+answer)
+	f.comment("The answer is in this file, and in the journal through the container's log. The stop commands",
+		"have the same standard output, so that it is emptied here and not by StandardOutput=truncate:.")
+	f.line("ExecStartPre", "truncate --size=0 "+emptied)
+	f.line("StandardOutput", "append:"+answer)
+	f.line("StandardError", "journal")
 	f.line("SuccessExitStatus", "143")
 	f.comment("Nothing holds a token when nobody works.")
 	f.line("ExecStopPost", "-systemctl --user --no-block stop "+PodService(w.Slug))

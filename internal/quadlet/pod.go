@@ -1,8 +1,10 @@
 package quadlet
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
@@ -32,10 +34,11 @@ func (w bottle) pod() (Unit, error) {
 	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for what is shared: the network, by the sidecars alone.",
 		"--infra-name="+w.InfraName, "--share=net", "--share-parent=false")
 	f.section("Service")
-	if w.StateRoot != "" {
-		f.words("Environment", "BOT_BOTTLE_ROOT="+w.StateRoot)
-	}
-	f.comment("Writes the files that the containers mount to tmpfs, with certificate authorities that live as long as the pod.")
+	w.stateRoot(f)
+	f.comment("On tmpfs; it goes when the pod is stopped.")
+	f.line("RuntimeDirectory", "podbottle/"+w.Slug)
+	f.line("RuntimeDirectoryMode", "0700")
+	f.comment("Writes the files that the containers mount into it, with certificate authorities that live as long as the pod.")
 	w.own(f, "ExecStartPre", "prepare")
 	f.line("RestartSec", "1")
 	if w.Headless == nil {
@@ -45,9 +48,23 @@ func (w bottle) pod() (Unit, error) {
 	return f.unit(w.podUnit())
 }
 
+// stateRoot tells podbottle's own commands where the state is, unless it is in
+// its usual place.
+func (w bottle) stateRoot(f *file) {
+	if w.StateRoot == "" {
+		return
+	}
+	root, err := w.stream(w.StateRoot)
+	if strings.ContainsAny(root, `"\\`) {
+		err = fmt.Errorf("path %q holds a quote or a backslash", w.StateRoot)
+	}
+	f.check("Environment", err)
+	f.line("Environment", `"BOT_BOTTLE_ROOT=`+root+`"`)
+}
+
 // own writes a command of podbottle itself.
 func (w bottle) own(f *file, key, verb string, args ...string) {
-	program, err := w.path(w.Program)
+	program, err := w.argument(w.Program)
 	f.check(key, err)
 	line := program + " quadlet " + verb + " " + w.Slug
 	for _, arg := range args {

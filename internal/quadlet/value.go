@@ -124,3 +124,22 @@ func (p places) path(path string) (string, error) {
 	}
 	return plain(path)
 }
+
+// argument writes a host path for a command line of systemd's own.
+func (p places) argument(path string) (string, error) {
+	text, err := p.path(path)
+	if strings.ContainsAny(text, `"\\'`) {
+		return "", fmt.Errorf("path %q holds a quote or a backslash", path)
+	}
+	if strings.ContainsFunc(text, unicode.IsSpace) {
+		text = `"` + text + `"`
+	}
+	return text, err
+}
+
+// stream writes a host path for StandardInput= and its like, where variables
+// are not expanded.
+func (p places) stream(path string) (string, error) {
+	text, err := p.path(path)
+	return strings.ReplaceAll(text, "$$", "$"), err
+}
