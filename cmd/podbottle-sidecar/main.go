@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sort"
 	"strings"
 	"syscall"
 
 	"github.com/podbottle/podbottle/internal/egress/proxy"
+	"github.com/podbottle/podbottle/internal/gitgate/gate"
 	"github.com/podbottle/podbottle/internal/handover"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
 	"github.com/podbottle/podbottle/internal/supervise/mcpserver"
@@ -25,7 +27,7 @@ var version = "devel"
 type service func(ctx context.Context, args []string) error
 
 func services() map[string]service {
-	return map[string]service{
+	all := map[string]service{
 		"egress":    proxy.Run,
 		"firewall":  firewall.Run,
 		"handover":  handover.Main,
@@ -35,13 +37,22 @@ func services() map[string]service {
 			return err
 		},
 	}
+	for name, run := range gate.Commands() {
+		all[name] = run
+	}
+	return all
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	all := services()
-	if len(os.Args) < 2 || all[os.Args[1]] == nil {
+	// Git and ssh run this program under the name of what they want of it.
+	args := os.Args
+	if all[filepath.Base(args[0])] == nil {
+		args = args[1:]
+	}
+	if len(args) == 0 || all[filepath.Base(args[0])] == nil {
 		names := make([]string, 0, len(all))
 		for name := range all {
 			names = append(names, name)
@@ -50,8 +61,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: podbottle-sidecar", strings.Join(names, " | "))
 		os.Exit(2)
 	}
-	if err := all[os.Args[1]](ctx, os.Args[2:]); err != nil {
-		fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", os.Args[1], err)
+	name := filepath.Base(args[0])
+	if err := all[name](ctx, args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)
 		os.Exit(1)
 	}
 }

@@ -1,0 +1,172 @@
+package gitgate
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Names in the sidecar's state directory.
+const (
+	// AuditFile holds one Record a line, written with the package audit.
+	AuditFile = "audit.jsonl"
+	// RefusedDir holds one Refusal a file, <id>.json.
+	RefusedDir = "refused"
+	// MirrorsDir holds the bare repositories, <name>.git.
+	MirrorsDir = "mirrors"
+)
+
+// Event says what a Record is about.
+type Event string
+
+// Events.
+const (
+	EventFetch Event = "fetch" // the mirror was refreshed for a clone, fetch or ls-remote
+	EventPush  Event = "push"  // a push was judged, and forwarded or refused
+	EventAllow Event = "allow" // an operator let a refused push through once
+)
+
+// Verdict is the decision of a Record.
+type Verdict string
+
+// Verdicts.
+const (
+	VerdictAllow Verdict = "allow"
+	VerdictDeny  Verdict = "deny"
+)
+
+// Reason says why. The values are stable: agents, tests and operators rely on them.
+type Reason string
+
+// Reasons.
+const (
+	ReasonRefreshed   Reason = "refreshed"    // new content came from the remote
+	ReasonUnchanged   Reason = "unchanged"    // the mirror has what the remote has
+	ReasonForwarded   Reason = "forwarded"    // the push is clean and goes to the remote now
+	ReasonLanded      Reason = "landed"       // the remote accepted it
+	ReasonAllowedOnce Reason = "allowed-once" // an operator decided
+
+	ReasonUnknown     Reason = "unknown-repository" // no declared remote has that name
+	ReasonUnpinned    Reason = "no-host-key"        // no host key is pinned for the remote
+	ReasonUnreachable Reason = "remote-failed"      // the remote did not answer, or not as it must
+	ReasonRejected    Reason = "remote-rejected"    // the remote refused the push
+	ReasonSecret      Reason = "secret"             // gitleaks found something
+	ReasonLFS         Reason = "lfs"                // a Git LFS pointer, and LFS is not declared
+	ReasonRef         Reason = "ref-not-allowed"    // no pattern of the remote has the ref
+	ReasonForce       Reason = "forced"             // history is rewritten, and that is not declared
+	ReasonDelete      Reason = "deletion"           // a ref is deleted, and that is not declared
+	ReasonLimit       Reason = "limit"              // more than the limits of one push
+	ReasonInternal    Reason = "internal"           // the gate itself failed, and so refused
+)
+
+// Record is one decision, as it stands in the sidecar's log and in the audit file.
+// It holds no secret: findings are redacted.
+type Record struct {
+	Time       time.Time `json:"time"`
+	Slug       string    `json:"slug"`
+	Event      Event     `json:"event"`
+	Verdict    Verdict   `json:"verdict"`
+	Reason     Reason    `json:"reason"`
+	Repository string    `json:"repository,omitempty"`
+	Updates    []Update  `json:"updates,omitempty"`  // at most MaxListed
+	Findings   []Finding `json:"findings,omitempty"` // at most MaxListed
+	// FindingCount is how many there are; more than listed when the list is cut.
+	FindingCount int `json:"finding_count,omitempty"`
+	// Refusal is the ID of the refused push, for podbottle git SLUG --show ID.
+	Refusal string `json:"refusal,omitempty"`
+	// By is the operator who let a push through.
+	By string `json:"by,omitempty"`
+	// Objects is how many objects a push would add to the remote.
+	Objects int `json:"objects,omitempty"`
+	// Detail is what the remote or git said, at most 400 characters.
+	Detail     string  `json:"detail,omitempty"`
+	DurationMS float64 `json:"duration_ms"`
+}
+
+// MaxListed bounds the lists of a Record, which is one line of the audit file.
+const MaxListed = 50
+
+// Update is one changed ref of a push.
+type Update struct {
+	Ref string `json:"ref"` // secrets found in it are redacted
+	Old string `json:"old"` // object name in hexadecimal; all zeros for a new ref
+	New string `json:"new"` // all zeros for a deletion
+}
+
+// Creates reports whether the ref is new.
+func (u Update) Creates() bool { return strings.Trim(u.Old, "0") == "" }
+
+// Deletes reports whether the ref goes away.
+func (u Update) Deletes() bool { return strings.Trim(u.New, "0") == "" }
+
+// Place says in which part of an object a finding is.
+type Place string
+
+// Places.
+const (
+	PlaceFile    Place = "file"
+	PlaceName    Place = "file name"
+	PlaceMessage Place = "commit message"
+	PlaceAuthor  Place = "author or committer"
+	PlaceHeader  Place = "commit header"
+	PlaceTag     Place = "tag"
+	PlaceRef     Place = "ref name"
+)
+
+// Finding is one reason against a push. It holds no secret.
+type Finding struct {
+	// Reason is ReasonSecret, or the rule of the remote's policy that is broken.
+	Reason Reason `json:"reason"`
+	// Rule is gitleaks' rule, for a secret.
+	Rule        string `json:"rule,omitempty"`
+	Description string `json:"description,omitempty"`
+	Place       Place  `json:"place,omitempty"`
+	Path        string `json:"path,omitempty"`
+	Line        int    `json:"line,omitempty"` // from 1; 0 where there are no lines
+	// Commit is the object name of the commit or tag that brings it, as far as one does.
+	Commit string `json:"commit,omitempty"`
+	Ref    string `json:"ref,omitempty"`
+	// Excerpt is the text around it with the secret masked; only in a Refusal.
+	Excerpt string `json:"excerpt,omitempty"`
+}
+
+// String says it in one line, without the secret: gitleaks: RULE in PATH, line N,
+// commit C.
+func (f Finding) String() string {
+	var s string
+	switch f.Reason {
+	case ReasonSecret:
+		s = "gitleaks: " + f.Rule + " in "
+		if f.Place == PlaceFile && f.Path != "" {
+			s += f.Path
+		} else {
+			s += "the " + string(f.Place)
+			if f.Path != "" {
+				s += " " + f.Path
+			}
+		}
+	case ReasonLFS:
+		s = f.Path + " is a Git LFS pointer, and LFS is not declared for this remote"
+	case ReasonRef:
+		s = f.Ref + " is not among the refs that may be pushed"
+	case ReasonForce:
+		s = f.Ref + " would be rewritten, and forced pushes are not allowed"
+	case ReasonDelete:
+		s = f.Ref + " would be deleted, and deletions are not allowed"
+	default:
+		s = string(f.Reason)
+	}
+	if f.Line > 0 {
+		s += fmt.Sprintf(", line %d", f.Line)
+	}
+	if f.Commit != "" {
+		s += ", commit " + short(f.Commit)
+	}
+	if f.Reason == ReasonSecret && f.Ref != "" {
+		s += ", " + f.Ref
+	}
+	return s
+}
+
+// short is an object name as people write it.
+func short(oid string) string { return oid[:min(len(oid), 12)] }
