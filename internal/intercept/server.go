@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	helloTimeout   = 10 * time.Second
+	firstTimeout   = 10 * time.Second // for the first byte in a tunnel
+	helloTimeout   = 30 * time.Second // for the whole handshake
 	headerTimeout  = 30 * time.Second
 	idleTimeout    = 10 * time.Minute
 	maxHeaderBytes = 256 << 10
@@ -51,9 +52,9 @@ func TargetOf(ctx context.Context) (Target, bool) {
 }
 
 // Server serves the requests inside tunnels. Its limits are those of a client
-// that is not trusted: a client hello within ten seconds (crypto/tls bounds its
-// size to 64 KiB), headers within thirty, a connection without a request for at
-// most ten minutes.
+// that is not trusted: a first byte within ten seconds, the handshake within thirty
+// (crypto/tls bounds the client hello to 64 KiB), headers within thirty, a
+// connection without a request for at most ten minutes.
 type Server struct {
 	authority *Authority
 	http      *http.Server
@@ -132,7 +133,7 @@ func (s *Server) Serve(ctx context.Context, conn net.Conn, buffered *bufio.Reade
 func (s *Server) open(ctx context.Context, c *tunnelConn) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	_ = c.SetReadDeadline(time.Now().Add(helloTimeout))
+	_ = c.SetReadDeadline(time.Now().Add(firstTimeout))
 	first, err := c.reader.Peek(1)
 	if err != nil {
 		return nil, fmt.Errorf("%w: nothing was sent", ErrProtocol)

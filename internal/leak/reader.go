@@ -20,8 +20,9 @@ const aheadSize = 4 << 10
 // whether they do, or for patience: a message that ends with the first letter of a
 // token must still arrive.
 type Reader struct {
-	source  io.ReadCloser
-	matcher *Matcher
+	source   io.ReadCloser
+	matcher  *Matcher
+	patience time.Duration
 	// Masked counts the secrets that were found.
 	Masked int
 
@@ -41,7 +42,7 @@ type ahead struct {
 
 // NewReader returns a Reader of source. Closing it closes source.
 func NewReader(source io.ReadCloser, matcher *Matcher) *Reader {
-	return &Reader{source: source, matcher: matcher}
+	return &Reader{source: source, matcher: matcher, patience: patience}
 }
 
 // Close closes the source.
@@ -96,7 +97,7 @@ func (r *Reader) readAhead() {
 	limit := min(len(r.held), r.of/2)
 	var expired <-chan time.Time
 	if r.passed < limit {
-		timer := time.NewTimer(patience)
+		timer := time.NewTimer(r.patience)
 		defer timer.Stop()
 		expired = timer.C
 	}

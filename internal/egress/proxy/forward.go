@@ -22,7 +22,7 @@ import (
 const (
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 15 * time.Second
-	continueTimeout  = time.Second // how long an upstream may take to say 100 before the body is sent anyway
+	continueTimeout  = 5 * time.Second // for a 100 from the firewall, which waits for the upstream's in turn
 	idleConnTimeout  = 90 * time.Second
 	copyBuffer       = 32 << 10
 	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads

@@ -271,13 +271,17 @@ func TestTwoHundredStreamsAtOnce(t *testing.T) {
 		const streams = 200
 		var open sync.WaitGroup
 		open.Add(streams)
-		b := newBottle(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		b := newBottle(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/first" {
+				return
+			}
 			_ = http.NewResponseController(w).Flush()
 			open.Done()
 			open.Wait()
 			_, _ = w.Write(bytes.Repeat([]byte("data "), 10_000))
 		}), nil)
 		client := b.client(h2)
+		_, _ = get(t, client, b.url("/first"), nil) // opens the connections that HTTP/2 shares
 		var group sync.WaitGroup
 		for range streams {
 			group.Go(func() {

@@ -34,7 +34,7 @@ type tokenMatcher struct {
 func (t *tokens) matcher(slot string, value secret.Value) *leak.Matcher {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known := t.matchers[slot]; known.value == value {
+	if known := t.matchers[slot]; known.matcher != nil && known.value.Equal(value) {
 		return known.matcher
 	}
 	if t.matchers == nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/secret"
 )
 
 const (
@@ -37,6 +38,8 @@ type Settings struct {
 	Authority *intercept.Authority
 	// Roots verify the upstreams.
 	Roots *x509.CertPool
+	// Known are the bottle's own secrets, which must not be sent anywhere.
+	Known []secret.Value
 	// Resolver resolves the names that are dialled; nil for the system's.
 	Resolver *net.Resolver
 	// Log takes one line a decision.
@@ -48,6 +51,7 @@ type Firewall struct {
 	settings Settings
 	config   pipelock.Config
 	dialer   *net.Dialer
+	scanner  *scanner // nil when the configuration asks for no scan
 	forward  *httputil.ReverseProxy
 	tunnels  *intercept.Server
 	front    *http.Server
@@ -58,6 +62,7 @@ func New(config pipelock.Config, settings Settings) *Firewall {
 	f := &Firewall{
 		settings: settings,
 		config:   config,
+		scanner:  newScanner(config.RequestBodyScanning, settings.Known),
 		dialer: &net.Dialer{
 			Timeout:  dialTimeout,
 			Resolver: settings.Resolver,

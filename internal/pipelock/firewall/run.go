@@ -84,13 +84,17 @@ func Run(ctx context.Context, args []string) error {
 	if !roots.AppendCertsFromPEM(rootsPEM) {
 		return fmt.Errorf("trusted authorities: %s holds no certificate", f.roots)
 	}
+	known, err := readKnown(filepath.Join(f.secretsDir, pipelock.KnownDir))
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", f.listen.String())
 	if err != nil {
 		return err
 	}
-	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist))
+	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist), "known_secrets", len(known))
 	if err := os.WriteFile(ready, nil, 0o644); err != nil {
 		return err
 	}
-	return New(config, Settings{Slug: f.slug, Authority: authority, Roots: roots, Log: log}).Serve(ctx, listener)
+	return New(config, Settings{Slug: f.slug, Authority: authority, Roots: roots, Known: known, Log: log}).Serve(ctx, listener)
 }

@@ -29,6 +29,7 @@ const (
 	reasonHost     = "firewall-host"
 	reasonAddress  = "firewall-address"
 	reasonSecret   = "firewall-secret"
+	reasonCoding   = "firewall-coding"
 	reasonUpstream = "upstream-failed"
 )
 
@@ -56,7 +57,7 @@ func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
 	var upstream net.Conn
 	if f.config.PassesThrough(host) {
 		if upstream, err = f.dialer.DialContext(r.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
-			f.dialFailed(w, r, err)
+			f.failed(w, r, err)
 			return
 		}
 		defer upstream.Close()
@@ -128,8 +129,26 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.Host))
 		return
 	}
+	if max := f.config.FetchProxy.Monitoring.MaxURLLength; len(r.RequestURI) > max {
+		f.refuse(w, r, http.StatusForbidden, reasonBad, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
+		return
+	}
+	if f.scanner != nil {
+		if err := f.scan(r, host); err != nil {
+			f.failed(w, r, err)
+			return
+		}
+	}
 	out := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port)), request: r}
 	f.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), destinationKey{}, out)))
+}
+
+// scan looks at a whole request; its body may be looked at later, while it is sent.
+func (f *Firewall) scan(r *http.Request, host string) error {
+	if err := f.scanner.request(r, host); err != nil {
+		return err
+	}
+	return f.scanner.body(r)
 }
 
 type destinationKey struct{}
@@ -154,19 +173,26 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 			f.log(res.Request, res.Request.URL.Hostname(), reasonAllowed, res.StatusCode)
 			return nil
 		},
-		ErrorHandler:  f.dialFailed,
+		ErrorHandler:  f.failed,
 		FlushInterval: -1,
 		ErrorLog:      log.New(errors, "", 0),
 	}
 }
 
-func (f *Firewall) dialFailed(w http.ResponseWriter, r *http.Request, err error) {
-	if errors.Is(err, errAddress) {
+// failed answers for a request that was not sent, or not whole.
+func (f *Firewall) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var found finding
+	switch {
+	case errors.As(err, &found):
+		f.refuse(w, r, http.StatusForbidden, reasonSecret, found.Error())
+	case errors.Is(err, errCoding):
+		f.refuse(w, r, http.StatusForbidden, reasonCoding, errCoding.Error())
+	case errors.Is(err, errAddress):
 		f.refuse(w, r, http.StatusForbidden, reasonAddress, "blocked: the host resolves to an address that is not public; the route's pipelock.ssrf_ip_allowlist can allow it")
-		return
+	default:
+		f.settings.Log.Warn("upstream", "host", r.Host, "error", err)
+		f.refuse(w, r, http.StatusBadGateway, reasonUpstream, "the upstream host cannot be reached")
 	}
-	f.settings.Log.Warn("upstream", "host", r.Host, "error", err)
-	f.refuse(w, r, http.StatusBadGateway, reasonUpstream, "the upstream host cannot be reached")
 }
 
 func (f *Firewall) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
