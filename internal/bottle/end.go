@@ -69,18 +69,7 @@ func (l *Launcher) takeDown(ctx context.Context, client *pod.Client, slug string
 }
 
 // removeState removes a bottle's state, with the files that its sidecars wrote.
-func removeState(root, slug string) error {
-	tree, err := state.Of(root, slug)
-	if err != nil {
-		return err
-	}
-	for _, dir := range []string{tree.Dir(), tree.Queue()} {
-		if err := pod.RemoveTree(dir); err != nil {
-			return err
-		}
-	}
-	return state.Remove(root, slug)
-}
+func removeState(root, slug string) error { return state.RemoveUsing(root, slug, pod.RemoveTree) }
 
 // interrupted is the status of a process that a signal ended, as shells have it.
 func interrupted(ctx context.Context) int {

@@ -188,19 +188,23 @@ const removedPrefix = ".removed-"
 // are gone. The caller holds the bottle's lock, which lies in the state: so the
 // directory is first taken away as a whole and then deleted, or another process
 // could lock the bottle anew while half of it is still there.
-func Remove(root, slug string) error {
+func Remove(root, slug string) error { return RemoveUsing(root, slug, os.RemoveAll) }
+
+// RemoveUsing is Remove for a bottle that ran: its sidecars wrote files as
+// subordinate uids, which only removeAll may be able to delete.
+func RemoveUsing(root, slug string, removeAll func(path string) error) error {
 	t, err := Of(root, slug)
 	if err != nil {
 		return err
 	}
-	if err := t.remove(); err != nil {
+	if err := t.remove(removeAll); err != nil {
 		return fmt.Errorf("remove the state of %s: %w", slug, err)
 	}
 	return nil
 }
 
-func (t Tree) remove() error {
-	if err := os.RemoveAll(t.Queue()); err != nil {
+func (t Tree) remove(removeAll func(string) error) error {
+	if err := removeAll(t.Queue()); err != nil {
 		return err
 	}
 	// Another process's sweep may take the new directory before it is used.
@@ -224,7 +228,7 @@ func (t Tree) remove() error {
 	leftovers, err := filepath.Glob(filepath.Join(filepath.Dir(t.Dir()), removedPrefix+"*"))
 	errs := []error{err}
 	for _, dir := range leftovers {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, removeAll(dir))
 	}
 	return errors.Join(errs...)
 }
