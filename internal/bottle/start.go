@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/provider"
@@ -62,8 +64,7 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 	if r.DryRun {
 		return 0, errors.Join(s.dryRun(), s.discard())
 	}
-	// A missing token is better said before the question than after it.
-	if _, err := resolve.Tokens(s.plan, s.Lookup); err != nil {
+	if err := s.check(); err != nil {
 		return 0, errors.Join(err, s.discard())
 	}
 	if err := s.confirm("Start this bottle?"); err != nil {
@@ -129,11 +130,30 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 			return errors.Join(err, s.discard())
 		}
 	}
-	for _, warning := range s.plan.Warnings {
+	for _, warning := range s.warnings() {
 		fmt.Fprintln(s.Err, "Warning:", warning)
 	}
 	s.runtime, err = s.RuntimeDir(s.plan.Slug)
 	return err
+}
+
+// warnings are what the user should read above the preflight.
+func (s *launch) warnings() []string {
+	list := slices.Clone(s.plan.Warnings)
+	for _, name := range s.plan.GitGate.Unpinned() {
+		list = append(list, fmt.Sprintf("the git remote %s has no pinned host key, so every contact with it is refused; add its KnownHostKey (ssh-keyscan shows it, its operator confirms it)", name))
+	}
+	return list
+}
+
+// check looks for what would fail later, so that it is said before the question:
+// tokens that are not set, keys that cannot be used.
+func (s *launch) check() error {
+	if _, err := resolve.Tokens(s.plan, s.Lookup); err != nil {
+		return err
+	}
+	sock, _ := s.Lookup("SSH_AUTH_SOCK")
+	return gitgate.Preflight(s.plan.GitGate, sock)
 }
 
 // onApproval is what becomes of the agent's proposals; nobody watches a headless agent.
