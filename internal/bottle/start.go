@@ -42,6 +42,14 @@ type launch struct {
 // Start runs a bottle to its end, or to the point where its user leaves it, and
 // returns the agent's exit status.
 func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
+	code, err := l.start(ctx, r)
+	if err != nil && code == 0 && ctx.Err() != nil {
+		return interrupted(ctx), context.Cause(ctx)
+	}
+	return code, err
+}
+
+func (l *Launcher) start(ctx context.Context, r Request) (int, error) {
 	if !r.Yes && !r.DryRun && !l.Interactive {
 		return 0, errors.New("there is no terminal to ask on; say --yes to start without asking")
 	}
@@ -55,9 +63,6 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 		return 0, err
 	}
 	if err := s.prepare(ctx); err != nil {
-		if ctx.Err() != nil {
-			return interrupted(ctx), context.Cause(ctx)
-		}
 		return 0, err
 	}
 	defer s.unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,10 +40,7 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 		return nil, err
 	}
 	dir := filepath.Join(root, "podbottle", ".service")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
-	own, err := os.MkdirTemp(dir, "")
+	own, err := privateDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +64,7 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 	stop := func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = os.RemoveAll(own)
+		_ = os.Remove(dir) // when no other podbottle has a socket there
 	}
 	for {
 		if err := dial(ctx, socket); err == nil {
@@ -79,6 +78,20 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 			stop()
 			return nil, ctx.Err()
 		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// privateDir makes a directory of its own below parent, which another podbottle
+// may be removing at this moment.
+func privateDir(parent string) (string, error) {
+	for {
+		if err := os.MkdirAll(parent, 0o700); err != nil {
+			return "", err
+		}
+		own, err := os.MkdirTemp(parent, "")
+		if !errors.Is(err, fs.ErrNotExist) {
+			return own, err
 		}
 	}
 }

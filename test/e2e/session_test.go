@@ -1,0 +1,281 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestHeadless(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	r := u.run("start", "fixer", "--headless", "--prompt", "echo answer; echo aside >&2", "--yes")
+	if r.status != 0 || r.stdout != "answer\n" {
+		t.Errorf("standard output is more or less than the agent's answer: %v", r)
+	}
+	wants(t, r.stderr, "aside", "agent", "runsc")
+	if r := u.input("echo from stdin; exit 4", "start", "fixer", "--headless", "--prompt", "-", "--yes"); r.status != 4 || r.stdout != "from stdin\n" {
+		t.Errorf("prompt from standard input: %v", r)
+	}
+}
+
+func TestExitZeroRemovesEverything(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	before := hostObjects(t)
+	u.must("start", "fixer", "--headless", "--prompt", "touch made; exit 0", "--yes")
+	u.nothingLeft(before)
+}
+
+func TestAnotherStatusKeepsTheStateForResume(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	r := u.run("start", "fixer", "--headless", "--prompt", "echo work > result; exit 3", "--yes")
+	if r.status != 3 {
+		t.Fatalf("the agent's status is not podbottle's: %v", r)
+	}
+	slug := u.states()[0]
+	wants(t, r.stderr, "podbottle resume "+slug)
+	if _, err := os.Stat(filepath.Join(u.root, "state", slug, ".preserve")); err != nil {
+		t.Error(err)
+	}
+	wants(t, u.must("list", "--all"), slug, "kept")
+	u.must("cleanup", "--yes") // spares what is kept
+	if r := u.run("resume", slug, "--headless", "--prompt", "cat result", "--yes"); r.status != 0 || r.stdout != "work\n" {
+		t.Errorf("the agent's home is not as it was: %v", r)
+	}
+	if states := u.states(); len(states) > 0 {
+		t.Errorf("state of %v is left after status 0", states)
+	}
+}
+
+func TestDetachedBottle(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash, -c, 'echo started; printf \"\\033[31mred\\033[0m\\n\"; sleep 300']", "")
+	slug := u.start("fixer")
+	var listed []struct{ Slug, Status, Runtime, Firewall string }
+	if err := json.Unmarshal([]byte(u.must("list", "--format", "json")), &listed); err != nil {
+		t.Fatal(err)
+	}
+	if len(listed) != 1 || listed[0].Slug != slug || listed[0].Status != "running" || listed[0].Runtime != "runsc" || listed[0].Firewall != "builtin" {
+		t.Errorf("list: %+v", listed)
+	}
+	if got := u.must("list", "--format", "{{.Slug}} {{.Agent}}"); got != slug+" fixer" {
+		t.Errorf("template: %q", got)
+	}
+	if r := u.run("exec", slug, "--", "bash", "-c", "exit 9"); r.status != 9 {
+		t.Errorf("exec: %v", r)
+	}
+	logs := u.must("logs", slug)
+	wants(t, logs, "started", "<ESC>[31mred")
+	if strings.Contains(logs, "\x1b") {
+		t.Error("a terminal escape of the agent reaches the user's terminal")
+	}
+	if r := u.run("resume", slug, "--yes"); r.status != 125 {
+		t.Errorf("a running bottle was resumed: %v", r)
+	}
+	wants(t, u.must("stop", slug), slug)
+	wants(t, u.must("list", "--all"), "kept")
+}
+
+func TestTerminal(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	screen := newScreen(t, u)
+	screen.send("podbottle start fixer; echo status=$?")
+	screen.waitFor("Start this bottle? [y/N]")
+	screen.send("y")
+	screen.waitFor("node@fixer")
+	screen.send("stty size")
+	screen.waitFor("30 100")
+	screen.tmux("resize-window", "-t", screen.name, "-x", "90", "-y", "25")
+	screen.send("clear; sleep 1; stty size")
+	screen.waitFor("25 90")
+	screen.send("sleep 100")
+	screen.tmux("send-keys", "-t", screen.name, "C-c")
+	screen.send("echo interrupted $?")
+	screen.waitFor("interrupted 130")
+	screen.tmux("send-keys", "-t", screen.name, "C-p", "C-q")
+	screen.waitFor("Detached from fixer-")
+	screen.waitFor("status=0")
+	slug := u.must("list", "-q")
+	screen.send("clear; podbottle attach " + slug + "; echo status=$?")
+	time.Sleep(time.Second)
+	screen.send("exit 7")
+	screen.waitFor("status=7")
+	screen.waitFor("podbottle resume " + slug)
+}
+
+func TestNoIsTheDefault(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	screen := newScreen(t, u)
+	for _, answer := range []string{"", "n", "yess"} {
+		screen.send("clear; podbottle start fixer; echo status=$?")
+		screen.waitFor("Start this bottle? [y/N]")
+		screen.send(answer)
+		screen.waitFor("status=125")
+	}
+	if states := u.states(); len(states) > 0 {
+		t.Errorf("state of %v is left", states)
+	}
+}
+
+// screen is a shell in tmux.
+type screen struct {
+	t    *testing.T
+	name string
+}
+
+func newScreen(t *testing.T, u *user) *screen {
+	t.Helper()
+	s := &screen{t: t, name: "e2e"}
+	cmd := exec.Command("tmux", "new-session", "-d", "-s", s.name, "-x", "100", "-y", "30", "bash --norc")
+	cmd.Env = append(append(os.Environ(), u.podbottle().env...), "TERM=xterm-256color", "PS1=$ ")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("tmux: %v %s", err, out)
+	}
+	t.Cleanup(func() { _ = exec.Command("tmux", "kill-server").Run() })
+	return s
+}
+
+func (s *screen) tmux(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("tmux", args...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("tmux %v: %v %s", args, err, out)
+	}
+	return string(out)
+}
+
+func (s *screen) send(line string) { s.tmux("send-keys", "-t", s.name, "--", line, "Enter") }
+
+// waitFor waits until the screen shows text.
+func (s *screen) waitFor(text string) {
+	s.t.Helper()
+	var shown string
+	for range 300 {
+		shown = s.tmux("capture-pane", "-p", "-t", s.name)
+		if strings.Contains(shown, text) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.t.Fatalf("%q does not appear:\n%s", text, shown)
+}
+
+func TestTenAtOnce(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	var group sync.WaitGroup
+	results := make([]result, 10)
+	for i := range results {
+		group.Go(func() { results[i] = u.run("start", "fixer", "--detach", "--yes") })
+	}
+	group.Wait()
+	var slugs []string
+	for _, r := range results {
+		if r.status != 0 {
+			t.Fatalf("one of ten: %v", r)
+		}
+		slugs = append(slugs, strings.TrimSpace(r.stdout))
+	}
+	slices.Sort(slugs)
+	if len(slices.Compact(slices.Clone(slugs))) != 10 {
+		t.Errorf("slugs are not distinct: %v", slugs)
+	}
+	u.must(append([]string{"stop", "--discard"}, slugs...)...)
+	if got := u.must("list", "--all", "-q"); got != "" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+func TestASignalDuringTheStartLeavesNothing(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	before := hostObjects(t)
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		for _, after := range []time.Duration{100, 300, 500, 800} {
+			t.Run(fmt.Sprintf("%v after %dms", sig, after), func(t *testing.T) {
+				cmd := exec.Command("podbottle", "start", "fixer", "--detach", "--yes")
+				cmd.Env = append(os.Environ(), u.podbottle().env...)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(after * time.Millisecond)
+				_ = cmd.Process.Signal(sig)
+				_ = cmd.Wait()
+				switch code := cmd.ProcessState.ExitCode(); code {
+				case 0: // it was faster than the signal
+					u.must(append([]string{"stop", "--discard"}, u.states()...)...)
+				case -1: // the signal was faster than the program
+				case 128 + int(sig):
+				default:
+					t.Errorf("status %d, want %d", code, 128+int(sig))
+				}
+				u.nothingLeft(before)
+			})
+		}
+	}
+}
+
+func TestCleanupAfterACrash(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	before := hostObjects(t)
+	cmd := exec.Command("podbottle", "start", "fixer", "--detach", "--yes")
+	cmd.Env = append(os.Environ(), u.podbottle().env...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 { // until the pod is there, so that there is something to clean up
+		if len(hostObjects(t)["pod"]) > len(before["pod"]) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	r := u.run("cleanup", "--dry-run", "--all")
+	wants(t, r.stderr, "network bot-bottle-fixer", "state of fixer")
+	if r := u.run("cleanup", "--all"); r.status != 125 {
+		t.Errorf("cleanup without a terminal and without --yes: %v", r)
+	}
+	u.must("cleanup", "--all", "--yes")
+	u.nothingLeft(before)
+}
+
+func TestWorkspace(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"kept": "kept text", "ignored": "x", ".containerignore": "ignored\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "escape")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := u.podbottle("start", "fixer", "--cwd", "--headless", "--prompt", "pwd; cat kept; ls -A; touch mine && stat -c %U mine", "--yes")
+	cmd.dir = dir
+	r := cmd.run(t)
+	if r.status != 0 {
+		t.Fatal(r)
+	}
+	wants(t, r.stdout, "/home/node/workspace", "kept text", "node")
+	if strings.Contains(r.stdout, "ignored\n") || strings.Contains(r.stdout, "root:") {
+		t.Errorf("an ignored or linked file was copied: %v", r)
+	}
+	wants(t, r.stderr, "workspace", dir)
+}
