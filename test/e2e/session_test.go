@@ -101,10 +101,6 @@ func TestTerminal(t *testing.T) {
 	screen.tmux("resize-window", "-t", screen.name, "-x", "90", "-y", "25")
 	screen.send("clear; sleep 1; stty size")
 	screen.waitFor("25 90")
-	screen.send("sleep 100")
-	screen.tmux("send-keys", "-t", screen.name, "C-c")
-	screen.send("echo interrupted $?")
-	screen.waitFor("interrupted 130")
 	screen.tmux("send-keys", "-t", screen.name, "C-p", "C-q")
 	screen.waitFor("Detached from fixer-")
 	screen.waitFor("status=0")
@@ -114,6 +110,22 @@ func TestTerminal(t *testing.T) {
 	screen.send("exit 7")
 	screen.waitFor("status=7")
 	screen.waitFor("podbottle resume " + slug)
+}
+
+// The agent's keys are the agent's: ctrl-c ends what it runs, not podbottle.
+func TestInterruptReachesTheAgent(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", "")
+	screen := newScreen(t, u)
+	screen.send("podbottle start fixer --yes --runtime crun; echo status=$?")
+	screen.waitFor("node@fixer")
+	screen.send("sleep 100")
+	time.Sleep(time.Second)
+	screen.tmux("send-keys", "-t", screen.name, "C-c")
+	screen.send("echo interrupted $?")
+	screen.waitFor("interrupted 130")
+	screen.send("exit 0")
+	screen.waitFor("status=0")
 }
 
 func TestNoIsTheDefault(t *testing.T) {
