@@ -56,6 +56,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.AddCommand(
+		newApprovals(streams),
 		newAudit(streams),
 		newStart(streams),
 		newResume(streams),

@@ -27,8 +27,8 @@ type Bottle struct {
 	// ReloadFirewall returns when the firewall works with its replaced configuration.
 	ReloadFirewall func(context.Context) error
 
-	// Manifest edits the bottle's manifest; nil where it cannot be told which file that is.
-	Manifest *ManifestFile
+	// Manifest finds the bottle's file in the manifest, or says why there is none.
+	Manifest func() (ManifestFile, error)
 
 	// Containerfile is the current one, for a diff; it may be missing.
 	Containerfile string
@@ -37,9 +37,8 @@ type Bottle struct {
 }
 
 // Rebuild are the steps that end a bottle so that it can be resumed in a new image.
+// The agent's home and workspace are on a volume and outlive its container.
 type Rebuild struct {
-	// Snapshot copies the transcript and whatever else does not survive by itself.
-	Snapshot func(context.Context) error
 	// Write makes the Containerfile the bottle's own and marks its state as to be kept.
 	Write func(containerfile []byte) error
 	// TakeDown stops the bottle after showing the message in the agent's terminal.

@@ -115,9 +115,6 @@ func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, current []byte, 
 		if string(now) != string(current) {
 			return errors.New("the Containerfile has changed since it was shown; look at it again")
 		}
-		if err := b.Rebuild.Snapshot(ctx); err != nil {
-			return fmt.Errorf("save the session: %w", err)
-		}
 		return b.Rebuild.Write([]byte(p.Capability.Containerfile))
 	})
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +174,7 @@ func TestFailedApprovalChangesNothing(t *testing.T) {
 			l.write("web.md", []byte("---\nsupervise: true\n---\n"))
 			var err error
 			g.Scope = supervise.ScopeManifest
-			g.Manifest, err = supervise.ManifestFile{Path: l.path("web.md")}.Preview(g.Change.Ask, "")
+			g.Manifest, err = supervise.ManifestFile{Path: l.path("web.md"), Check: func() error { return nil }}.Preview(g.Change.Ask, "")
 			l.must(err)
 			l.write("web.md", []byte("---\nsupervise: false\n---\n"))
 		}, "look at it again"},
@@ -215,7 +214,7 @@ func TestManifestApproval(t *testing.T) {
 	answer, p := l.ask("egress-block", wantNew)
 	grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeManifest, By: operator}
 	var err error
-	if grant.Manifest, err = (supervise.ManifestFile{Path: l.path("web.md")}).Preview(grant.Change.Ask, ""); err != nil {
+	if grant.Manifest, err = (supervise.ManifestFile{Path: l.path("web.md"), Check: func() error { return nil }}).Preview(grant.Change.Ask, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Approve(t.Context(), p, grant); err != nil {
@@ -257,11 +256,7 @@ func TestApproveRebuild(t *testing.T) {
 	answer, p := l.ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
 	var steps []string
 	l.Rebuild = supervise.Rebuild{
-		Snapshot: func(context.Context) error { steps = append(steps, "snapshot"); return errors.New("no space") },
-		Write: func(file []byte) error {
-			steps = append(steps, "write")
-			return os.WriteFile(filepath.Join(l.dir, "state", "new"), file, 0o600)
-		},
+		Write: func([]byte) error { steps = append(steps, "write"); return errors.New("no space") },
 		TakeDown: func(_ context.Context, message string) error {
 			steps = append(steps, "down: "+message)
 			return nil
@@ -275,17 +270,17 @@ func TestApproveRebuild(t *testing.T) {
 		t.Errorf("diff %s", d)
 	}
 	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err == nil || !strings.Contains(err.Error(), "still pending") || len(steps) != 1 {
-		t.Errorf("a snapshot that fails: %v, steps %q", err, steps)
+		t.Errorf("a disk that is full: %v, steps %q", err, steps)
 	}
 	if _, err := l.ApproveRebuild(t.Context(), p, []byte("FROM other\n"), "", operator); err == nil || !strings.Contains(err.Error(), "look at it again") {
 		t.Errorf("another file than was shown: %v", err)
 	}
 	steps = nil
-	l.Rebuild.Snapshot = func(context.Context) error { steps = append(steps, "snapshot"); return nil }
+	l.Rebuild.Write = func(file []byte) error { steps = append(steps, string(file)); return nil }
 	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) != 3 || steps[0] != "snapshot" || steps[1] != "write" || !strings.Contains(steps[2], "podbottle resume demo-abc12") {
+	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || !strings.Contains(steps[1], "podbottle resume demo-abc12") {
 		t.Errorf("steps %q", steps)
 	}
 	if a := <-answer; a.Status != "approved" || !strings.Contains(a.Granted, "resumed") {

@@ -21,17 +21,19 @@ import (
 // of dashes, and text.
 type ManifestFile struct {
 	Path string
-	// InheritsFrom names the bottle whose egress this one takes over. Writing an egress
-	// of its own would take those routes away, so such a file is not edited.
+	// InheritsFrom names the bottle whose routes this one takes over as long as its own
+	// file has no egress; empty for none. An egress section would take those routes
+	// away, so it is not added then.
 	InheritsFrom string
-	// Check reads a new version as podbottle start would.
-	Check func(data []byte) error
+	// Check reads the written file as podbottle start would.
+	Check func() error
 }
 
 // ManifestChange is an edit of a bottle's file that has not been made yet.
 type ManifestChange struct {
 	path          string
 	before, after []byte
+	check         func() error
 	// Diff shows the edit line by line; empty when the file says all of it already.
 	Diff string
 }
@@ -42,9 +44,6 @@ const maxManifest = 1 << 20
 // Preview works out the edit that makes an approval permanent. tokenRef is the
 // host's variable for a new credential. Only the lines of the route are touched.
 func (m ManifestFile) Preview(ask Ask, tokenRef string) (ManifestChange, error) {
-	if m.InheritsFrom != "" {
-		return ManifestChange{}, fmt.Errorf("the bottle takes its routes from %s, and every bottle that extends that would get the new one; add it by hand where it belongs", m.InheritsFrom)
-	}
 	path, err := filepath.EvalSymlinks(m.Path)
 	if err != nil {
 		return ManifestChange{}, fmt.Errorf("manifest: %w", err)
@@ -53,21 +52,23 @@ func (m ManifestFile) Preview(ask Ask, tokenRef string) (ManifestChange, error) 
 	if err != nil {
 		return ManifestChange{}, fmt.Errorf("manifest: %w", err)
 	}
-	after, err := editManifest(before, ask, tokenRef)
+	after, err := editManifest(before, ask, tokenRef, m.InheritsFrom)
 	if err != nil {
 		return ManifestChange{}, fmt.Errorf("manifest %s: %w", m.Path, err)
 	}
-	if m.Check != nil {
-		if err := m.Check(after); err != nil {
-			return ManifestChange{}, fmt.Errorf("manifest %s would not be valid afterwards: %w", m.Path, err)
-		}
-	}
-	return ManifestChange{path: path, before: before, after: after, Diff: string(diff.Diff(m.Path, before, m.Path+" afterwards", after))}, nil
+	return ManifestChange{path: path, before: before, after: after, check: m.Check, Diff: string(diff.Diff(m.Path, before, m.Path+" afterwards", after))}, nil
 }
 
-// write makes the edit if the file is still the one that was shown.
+// write makes the edit if the file is still the one that was shown, and takes it
+// back if the file is not right afterwards.
 func (c ManifestChange) write() error {
-	return c.replace(c.before, c.after)
+	if err := c.replace(c.before, c.after); err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return errors.Join(fmt.Errorf("manifest %s would not be right afterwards: %w", c.path, err), c.undo())
+	}
+	return nil
 }
 
 // undo takes the edit back.
@@ -94,7 +95,7 @@ func (c ManifestChange) replace(from, to []byte) error {
 }
 
 // editManifest adds what is asked for to the routes of a bottle's file.
-func editManifest(data []byte, ask Ask, tokenRef string) ([]byte, error) {
+func editManifest(data []byte, ask Ask, tokenRef, inheritsFrom string) ([]byte, error) {
 	lines := strings.SplitAfter(string(data), "\n")
 	isFence := func(line string) bool { return strings.TrimRight(line, " \t\r\n") == "---" }
 	last := -1
@@ -105,7 +106,7 @@ func editManifest(data []byte, ask Ask, tokenRef string) ([]byte, error) {
 		return nil, errors.New("it has no front matter")
 	}
 	front := lines[1 : last+1] // line n of the YAML is front[n-1]
-	edited, err := editFront(front, ask, tokenRef)
+	edited, err := editFront(front, ask, tokenRef, inheritsFrom)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +116,7 @@ func editManifest(data []byte, ask Ask, tokenRef string) ([]byte, error) {
 	return []byte(lines[0] + edited + strings.Join(lines[last+1:], "")), nil
 }
 
-func editFront(front []string, ask Ask, tokenRef string) (string, error) {
+func editFront(front []string, ask Ask, tokenRef, inheritsFrom string) (string, error) {
 	text := strings.Join(front, "")
 	var document yaml.Node
 	if err := yaml.Unmarshal([]byte(text), &document); err != nil {
@@ -125,6 +126,9 @@ func editFront(front []string, ask Ask, tokenRef string) (string, error) {
 		return "", errors.New("its front matter holds no keys")
 	}
 	section := value(document.Content[0], "egress")
+	if section == nil && inheritsFrom != "" {
+		return "", fmt.Errorf("the bottle takes its routes from %s, and every bottle that extends that would get the new one; add it by hand where it belongs", inheritsFrom)
+	}
 	if section == nil {
 		return addSection(front, ask, tokenRef)
 	}

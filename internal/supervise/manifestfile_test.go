@@ -77,7 +77,7 @@ What it is for.
 		{name: "unclosed", file: "---\na: b\n", ask: get, err: "front matter"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			after, err := editManifest([]byte(test.file), test.ask, test.tokenRef)
+			after, err := editManifest([]byte(test.file), test.ask, test.tokenRef, "")
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Fatalf("error %v, want %q", err, test.err)
@@ -108,13 +108,19 @@ func TestManifestPreview(t *testing.T) {
 	if _, err := (ManifestFile{Path: link, InheritsFrom: "claude"}).Preview(ask, ""); err == nil || !strings.Contains(err.Error(), "claude") {
 		t.Errorf("a bottle that inherits its routes: %v", err)
 	}
-	if _, err := (ManifestFile{Path: link, Check: func([]byte) error { return errors.New("no") }}).Preview(ask, ""); err == nil {
-		t.Error("a manifest that would be invalid was accepted")
-	}
-	change, err := (ManifestFile{Path: link}).Preview(ask, "")
+	right := error(nil)
+	change, err := (ManifestFile{Path: link, Check: func() error { return right }}).Preview(ask, "")
 	if err != nil || !strings.Contains(change.Diff, "+    - host: a.example.org") {
 		t.Fatalf("diff %q, %v", change.Diff, err)
 	}
+	right = errors.New("not right")
+	if err := change.write(); !errors.Is(err, right) {
+		t.Errorf("a file that is not right afterwards: %v", err)
+	}
+	if data, err := os.ReadFile(target); err != nil || string(data) != "---\nsupervise: true\n---\n" {
+		t.Errorf("it was not taken back: %q %v", data, err)
+	}
+	right = nil
 	if err := change.write(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,119 @@
+package bottle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/manifest"
+	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
+)
+
+// Supervised returns every bottle that has a queue of proposals, by slug. It asks
+// Podman nothing.
+func (l *Launcher) Supervised() ([]supervise.Bottle, error) {
+	entries, err := os.ReadDir(filepath.Join(l.Root, "queue"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("queues of proposals: %w", err)
+	}
+	runtime, err := pod.RuntimeRoot()
+	if err != nil {
+		return nil, err
+	}
+	var bottles []supervise.Bottle
+	for _, e := range entries {
+		tree, err := state.Of(l.Root, e.Name())
+		if err != nil || !e.IsDir() {
+			continue
+		}
+		bottles = append(bottles, l.supervised(tree, e.Name(), state.Runtime(runtime, e.Name())))
+	}
+	return bottles, nil
+}
+
+func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.RuntimeTree) supervise.Bottle {
+	way, firewall := runtime.Service(string(blueprint.Egress)), runtime.Service(string(blueprint.Pipelock))
+	return supervise.Bottle{
+		Slug:         slug,
+		Queue:        tree.Queue(),
+		Audit:        filepath.Join(tree.Supervise(), supervise.AuditFile),
+		Routes:       filepath.Join(way.Config(), egress.RoutesFile),
+		RoutesStatus: filepath.Join(way.Run(), egress.RoutesStatusFile),
+		Secrets:      way.Secrets(),
+		Firewall:     filepath.Join(firewall.Config(), pipelock.ConfigFile),
+		ReloadFirewall: func(ctx context.Context) error {
+			return l.restartFirewall(ctx, slug)
+		},
+		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
+		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
+		Rebuild: supervise.Rebuild{
+			Write: func(file []byte) error {
+				return errors.Join(state.WriteFile(tree.Dockerfile(), file), state.SetPreserve(l.Root, slug))
+			},
+			TakeDown: func(ctx context.Context, message string) error { return l.endForRebuild(ctx, slug, message) },
+		},
+	}
+}
+
+// restartFirewall makes the firewall read its configuration again.
+func (l *Launcher) restartFirewall(ctx context.Context, slug string) error {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return client.RestartService(ctx, slug, blueprint.Pipelock)
+}
+
+// endForRebuild takes the bottle down and keeps what resume needs.
+func (l *Launcher) endForRebuild(ctx context.Context, slug, message string) error {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	fmt.Fprintln(l.Err, message)
+	return l.takeDown(ctx, client, slug, true)
+}
+
+// manifestFile finds the file of the bottle that a running one was made from.
+func (l *Launcher) manifestFile(slug string) (supervise.ManifestFile, error) {
+	meta, err := state.ReadMetadata(l.Root, slug)
+	if err != nil {
+		return supervise.ManifestFile{}, err
+	}
+	read := func() (*manifest.Index, *manifest.Bottle, error) {
+		index, err := manifest.Open(l.Root, meta.UserCwd)
+		if err != nil {
+			return nil, nil, err
+		}
+		agent, err := index.Agent(meta.AgentName, meta.AgentFromCwd)
+		if err != nil {
+			return nil, nil, err
+		}
+		b, err := index.BottleFor(agent, meta.BottleNames)
+		return index, b, err
+	}
+	index, b, err := read()
+	if err != nil {
+		return supervise.ManifestFile{}, err
+	}
+	last := len(b.Chain) - 1
+	file := supervise.ManifestFile{
+		Path:  index.BottleFile(b.Chain[last]),
+		Check: func() error { _, _, err := read(); return err },
+	}
+	if len(b.Routes) > 0 {
+		file.InheritsFrom = strings.Join(b.Chain[:last], ", ")
+	}
+	return file, nil
+}
