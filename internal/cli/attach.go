@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
+
+	"github.com/podbottle/podbottle/internal/bottle"
 )
 
 func newAttach(s Streams) *cobra.Command {
@@ -11,13 +15,9 @@ func newAttach(s Streams) *cobra.Command {
 		Long:              "Come back to the terminal of a running bottle. ctrl-p,ctrl-q leaves it running. When the agent ends, the bottle is taken down as at the end of podbottle start.",
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
 		ValidArgsFunction: completeSlugs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
-			return agentStatus(l.Attach(cmd.Context(), args[0]))
-		},
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
+			return agentStatus(l.Attach(ctx, args[0]))
+		}),
 	}
 }
 
@@ -27,13 +27,9 @@ func newExec(s Streams) *cobra.Command {
 		Short:             "Run a command beside the agent",
 		Args:              atLeast(2, "a slug and a command"),
 		ValidArgsFunction: completeSlugs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
-			return agentStatus(l.Exec(cmd.Context(), args[0], withoutDashes(args[1:])))
-		},
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
+			return agentStatus(l.Exec(ctx, args[0], withoutDashes(args[1:])))
+		}),
 	}
 	cmd.Flags().SetInterspersed(false)
 	return cmd
@@ -56,13 +52,9 @@ func newStop(s Streams) *cobra.Command {
 		Long:              "Take bottles down. Their state is kept, so that podbottle resume goes on with them; --discard removes it too.",
 		Args:              atLeast(1, "the slug of at least one bottle; podbottle list shows those there are"),
 		ValidArgsFunction: completeSlugs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
-			return l.Stop(cmd.Context(), args, discard)
-		},
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
+			return l.Stop(ctx, args, discard)
+		}),
 	}
 	cmd.Flags().BoolVar(&discard, "discard", false, "remove the state and the agent's home as well")
 	return cmd
@@ -76,13 +68,9 @@ func newLogs(s Streams) *cobra.Command {
 		Short:             "Show what the agent or one of its sidecars printed",
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
 		ValidArgsFunction: completeSlugs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
-			return l.Logs(cmd.Context(), args[0], service, follow, raw)
-		},
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
+			return l.Logs(ctx, args[0], service, follow, raw)
+		}),
 	}
 	cmd.Flags().StringVar(&service, "service", "agent", "agent, egress, pipelock, git-gate or supervise")
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the container ends")

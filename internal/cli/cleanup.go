@@ -1,6 +1,12 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/podbottle/podbottle/internal/bottle"
+)
 
 func newCleanup(s Streams) *cobra.Command {
 	var yes, all, dryRun bool
@@ -9,13 +15,9 @@ func newCleanup(s Streams) *cobra.Command {
 		Short: "Remove what dead bottles left",
 		Long:  "Remove what dead bottles left: pods, containers, networks, volumes, secrets, slices, runtime directories, images of their own, and state without a .preserve marker. It lists everything and asks once.",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
-			return l.Cleanup(cmd.Context(), all, yes, dryRun)
-		},
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
+			return l.Cleanup(ctx, all, yes, dryRun)
+		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove without asking")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also bottles that run, and state that is kept")

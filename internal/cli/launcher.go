@@ -2,12 +2,14 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/podbottle/podbottle/internal/bottle"
@@ -41,6 +43,17 @@ func newLauncher(s Streams) (*bottle.Launcher, error) {
 		Ask: s.ask, AskSecret: s.askSecret,
 		Progress: progress.New(s.Err),
 	}, nil
+}
+
+// withLauncher is a command's RunE that needs the launcher.
+func withLauncher(s Streams, run func(ctx context.Context, l *bottle.Launcher, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		l, err := newLauncher(s)
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), l, args)
+	}
 }
 
 // ask prints a question on standard error and reads one line.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -29,15 +30,11 @@ func newList(s Streams) *cobra.Command {
   podbottle list --format '{{.Slug}} {{.Status}}'
   podbottle list --agents`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := newLauncher(s)
-			if err != nil {
-				return err
-			}
+		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
 			if agents {
 				return listAgents(s, l, format)
 			}
-			bottles, err := l.List(cmd.Context(), all)
+			bottles, err := l.List(ctx, all)
 			if err != nil {
 				return err
 			}
@@ -45,7 +42,7 @@ func newList(s Streams) *cobra.Command {
 				format = "{{.Slug}}"
 			}
 			return printBottles(s, bottles, format)
-		},
+		}),
 	}
 	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template as in podman ps")
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also bottles whose state is kept")
