@@ -63,10 +63,10 @@ func locate(ctx context.Context, g git, updates []gitgate.Update, hits []hit) ([
 	return kept, nil
 }
 
-// changes lists the new commits, each with the changes that bring a wanted object.
+// changes lists the new commits, children before parents, each with the changes that bring a wanted object.
 func changes(ctx context.Context, g git, updates []gitgate.Update, wanted map[string]bool) ([]commit, error) {
 	args := []string{
-		"log", "--no-color", "--no-decorate", "--format=C %H %T %P", "--root", "-m", "-r", "-t", "--raw", "-z",
+		"log", "--topo-order", "--no-color", "--no-decorate", "--format=C %H %T %P", "--root", "-m", "-r", "-t", "--raw", "-z",
 		"--no-renames", "--no-abbrev", "--no-show-signature", "--ignore-submodules=none", "--no-ext-diff", "--no-textconv",
 	}
 	out, err := g.output(ctx, tips(updates), append(args, newObjects...)...)
@@ -123,35 +123,47 @@ func parseChanges(out []byte, wanted map[string]bool) ([]commit, error) {
 	return all, nil
 }
 
-// attribute finds the first commit that brings the hit, and sets its commit and
-// path. A hit in an object that no commit brings, as of a tag on a file, is new.
+// attribute decides whether a hit is new, and sets its commit and path. Commits are
+// looked at from the oldest, and the first that brings the object decides: later
+// ones only move or restore it. A parent's version that the decision rests on is of
+// an earlier commit, where it was decided before, or of one that the remote has. A
+// hit in an object that no commit has, as of a tag on a file, is new.
 func attribute(ctx context.Context, g git, commits []commit, h *hit) (isNew bool, err error) {
 	seen := false
-	for i := len(commits) - 1; i >= 0; i-- { // oldest first
-		c := commits[i]
+	for _, c := range slices.Backward(commits) {
+		versions := c.versions(h.object)
 		if h.Place == gitgate.PlaceName && c.tree == h.object {
-			seen = true
-			brings, err := rootBrings(ctx, g, c, *h)
-			if err != nil {
+			if versions[""], err = rootVersions(ctx, g, c); err != nil {
 				return false, err
-			}
-			if brings {
-				return true, h.brought(ctx, g, c.oid, "")
 			}
 		}
-		versions := c.versions(h.object)
 		for _, path := range slices.Sorted(maps.Keys(versions)) {
 			seen = true
-			brings, err := introduces(ctx, g, c, versions[path], *h)
-			if err != nil {
-				return false, err
+			if len(versions[path]) < len(c.parents) {
+				continue // a parent has the very same object there
 			}
-			if brings {
-				return true, h.brought(ctx, g, c.oid, path)
+			if isNew, err = introduces(ctx, g, versions[path], *h); isNew && err == nil {
+				err = h.brought(ctx, g, c.oid, path)
 			}
+			return isNew, err
 		}
 	}
 	return !seen, nil
+}
+
+// rootVersions are the root trees of a commit's parents.
+func rootVersions(ctx context.Context, g git, c commit) ([]string, error) {
+	var trees []string
+	for _, parent := range c.parents {
+		out, err := g.output(ctx, nil, "rev-parse", "--verify", parent+"^{tree}")
+		if err != nil {
+			return nil, err
+		}
+		if tree := strings.TrimSpace(string(out)); tree != c.tree {
+			trees = append(trees, tree)
+		}
+	}
+	return trees, nil
 }
 
 // versions maps each path at which the commit has the object, where a parent has
@@ -166,11 +178,8 @@ func (c commit) versions(object string) map[string][]string {
 	return versions
 }
 
-// introduces reports whether none of the parents has the secret in its version.
-func introduces(ctx context.Context, g git, c commit, olds []string, h hit) (bool, error) {
-	if len(olds) < len(c.parents) {
-		return false, nil // a parent has the very same object there
-	}
+// introduces reports whether none of the parents' versions has the hit.
+func introduces(ctx context.Context, g git, olds []string, h hit) (bool, error) {
 	for _, old := range olds {
 		if strings.Trim(old, "0") == "" {
 			continue
@@ -205,20 +214,6 @@ func hasAlready(ctx context.Context, g git, old string, h hit) (bool, error) {
 		return false, nil // a file became a directory, or the other way round
 	}
 	return bytes.Contains(content, []byte(h.asWritten())), err
-}
-
-// rootBrings is introduces for a commit's root tree.
-func rootBrings(ctx context.Context, g git, c commit, h hit) (bool, error) {
-	for _, parent := range c.parents {
-		names, err := g.output(ctx, nil, "ls-tree", "-z", "--name-only", parent)
-		if err != nil {
-			return false, err
-		}
-		if h.secret != "" && bytes.Contains(names, []byte(h.asWritten())) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // brought sets where the hit is. path is the object's; for a name in a directory the
