@@ -2,6 +2,7 @@ package bottle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -199,8 +200,12 @@ func (l *Launcher) Refresh(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	defer d.close(true) //nolint:errcheck // the marker that it sets is set already
-	changes, err := l.diffUnits(record, d.units)
+	return errors.Join(d.refresh(ctx, manager, record), d.close(true))
+}
+
+func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record installed) error {
+	name := record.Request.Spec.Identity
+	changes, err := d.diffUnits(record, d.units)
 	if err != nil {
 		return err
 	}
@@ -210,7 +215,7 @@ func (l *Launcher) Refresh(ctx context.Context, name string) error {
 	if err := d.setSecrets(ctx); err != nil {
 		return err
 	}
-	return l.restartEgress(ctx, manager, name)
+	return d.restartEgress(ctx, manager, name)
 }
 
 // restartEgress restarts the sidecar, if it runs, and waits until it answers.

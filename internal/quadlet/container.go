@@ -36,7 +36,7 @@ func (w bottle) container(c blueprint.Container) (Unit, error) {
 	f.comment("The slug is the field CONTAINER_TAG of each line in the journal.")
 	f.line("LogDriver", "journald")
 	f.words("LogOpt", "tag="+w.Slug)
-	w.service(f, c, agent)
+	w.service(f, agent)
 	return f.unit(w.unit(string(c.Service), "container"))
 }
 
@@ -185,7 +185,7 @@ func (w bottle) secrets(f *file, c blueprint.Container) {
 }
 
 // service is systemd's part.
-func (w bottle) service(f *file, c blueprint.Container, agent bool) {
+func (w bottle) service(f *file, agent bool) {
 	f.section("Service")
 	switch {
 	case !agent:
@@ -205,7 +205,6 @@ func (w bottle) service(f *file, c blueprint.Container, agent bool) {
 func (w bottle) interactive(f *file) {
 	f.comment("A marker of an earlier run would pass for this one's.")
 	f.line("ExecStartPre", "-rm -f %t/podbottle/"+w.Slug+"/"+path.Join(string(blueprint.Egress), "run", blueprint.AgentReady))
-	w.stateRoot(f)
 	f.comment("The unit is active once every service does its work and the agent was handed its container.")
 	w.own(f, "ExecStartPost", "await")
 	f.line("Restart", "on-failure")

@@ -137,8 +137,13 @@ func TestTheAgentsCommandLine(t *testing.T) {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"--cap-drop", "all"}, {"--pull", "never"}, {"--user", blueprint.AgentUser}, {"--dns", "10.201.7.2"}, {"--add-host", "egress:10.201.7.2"},
-		{"--pod", "bot-bottle-fixer-pod"}, {"--pids-limit", "0"},
+		{"--cap-drop", "all"},
+		{"--pull", "never"},
+		{"--user", blueprint.AgentUser},
+		{"--dns", "10.201.7.2"},
+		{"--add-host", "egress:10.201.7.2"},
+		{"--pod", "bot-bottle-fixer-pod"},
+		{"--pids-limit", "0"},
 	} {
 		if i := slices.Index(args, pair[0]); i < 0 || args[i+1] != pair[1] {
 			t.Errorf("%v is missing in %q", pair, args)

@@ -1,10 +1,8 @@
 package quadlet
 
 import (
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
@@ -34,7 +32,6 @@ func (w bottle) pod() (Unit, error) {
 	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for what is shared: the network, by the sidecars alone.",
 		"--infra-name="+w.InfraName, "--share=net", "--share-parent=false")
 	f.section("Service")
-	w.stateRoot(f)
 	f.comment("On tmpfs; it goes when the pod is stopped.")
 	f.line("RuntimeDirectory", "podbottle/"+w.Slug)
 	f.line("RuntimeDirectoryMode", "0700")
@@ -48,27 +45,15 @@ func (w bottle) pod() (Unit, error) {
 	return f.unit(w.podUnit())
 }
 
-// stateRoot tells podbottle's own commands where the state is, unless it is in
-// its usual place.
-func (w bottle) stateRoot(f *file) {
-	if w.StateRoot == "" {
-		return
-	}
-	root, err := w.stream(w.StateRoot)
-	if strings.ContainsAny(root, `"\\`) {
-		err = fmt.Errorf("path %q holds a quote or a backslash", w.StateRoot)
-	}
-	f.check("Environment", err)
-	f.line("Environment", `"BOT_BOTTLE_ROOT=`+root+`"`)
-}
-
-// own writes a command of podbottle itself.
-func (w bottle) own(f *file, key, verb string, args ...string) {
+// own writes a command of podbottle itself. Where the state is not in its usual
+// place, env(1) says so: Quadlet of Podman 5.4 drops an Environment= of a pod.
+func (w bottle) own(f *file, key, verb string) {
 	program, err := w.argument(w.Program)
 	f.check(key, err)
-	line := program + " quadlet " + verb + " " + w.Slug
-	for _, arg := range args {
-		line += " " + arg
+	if w.StateRoot != "" {
+		root, err := w.argument(w.StateRoot)
+		f.check(key, err)
+		program = "env " + "BOT_BOTTLE_ROOT=" + root + " " + program
 	}
-	f.line(key, line)
+	f.line(key, program+" quadlet "+verb+" "+w.Slug)
 }

@@ -128,7 +128,7 @@ func (p places) path(path string) (string, error) {
 // argument writes a host path for a command line of systemd's own.
 func (p places) argument(path string) (string, error) {
 	text, err := p.path(path)
-	if strings.ContainsAny(text, `"\\'`) {
+	if strings.ContainsAny(text, `"\'`) {
 		return "", fmt.Errorf("path %q holds a quote or a backslash", path)
 	}
 	if strings.ContainsFunc(text, unicode.IsSpace) {
