@@ -46,6 +46,7 @@ type Config struct {
 	ForwardProxy        ForwardProxy        `yaml:"forward_proxy"`
 	DLP                 DLP                 `yaml:"dlp"`
 	RequestBodyScanning RequestBodyScanning `yaml:"request_body_scanning"`
+	ResponseScanning    ResponseScanning    `yaml:"response_scanning"`
 	TLSInterception     TLSInterception     `yaml:"tls_interception"`
 	SeedPhraseDetection SeedPhraseDetection `yaml:"seed_phrase_detection"`
 	SSRF                SSRF                `yaml:"ssrf"`
@@ -86,6 +87,11 @@ type RequestBodyScanning struct {
 	ScanHeaders   bool     `yaml:"scan_headers"`
 	HeaderMode    string   `yaml:"header_mode"`
 	IgnoreHeaders []string `yaml:"ignore_headers"`
+}
+
+// ResponseScanning looks for prompt injections in what comes back.
+type ResponseScanning struct {
+	Enabled bool `yaml:"enabled"`
 }
 
 // TLSInterception decrypts tunnels, so that what is in them can be scanned.
@@ -144,12 +150,16 @@ func NewConfig(routes []egress.Route) Config {
 			// Egress strips these from what the agent sends and puts the real credential there.
 			IgnoreHeaders: []string{"Authorization"},
 		},
+		// On by default. It only warns about documents, at some megabyte a second, and blocks
+		// event streams, which is how language models answer.
+		ResponseScanning: ResponseScanning{Enabled: false},
 		TLSInterception: TLSInterception{
 			Enabled: true, // off by default
 			CACert:  secretsDir + "/" + CACertFile,
 			CAKey:   secretsDir + "/" + CAKeyFile,
-			// 5 MiB by default, and anything larger is cut; packages and model answers are.
-			MaxResponseBytes: 4 << 30,
+			// 5 MiB by default, and anything larger is refused; packages are. Each response is held
+			// in memory whole, so what is larger still needs tls_passthrough.
+			MaxResponseBytes: 64 << 20,
 		},
 		SeedPhraseDetection: SeedPhraseDetection{Enabled: true},
 		SSRF:                SSRF{IPAllowlist: []netip.Prefix{}},

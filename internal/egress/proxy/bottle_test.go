@@ -47,6 +47,7 @@ type bottle struct {
 	ready    int    // calls of agent-ready
 
 	auditFile    string
+	upstreamCA   []byte // PEM
 	stopFirewall func()
 	plainPort    int // of an upstream without TLS, where there is one
 }
@@ -55,7 +56,15 @@ type bottle struct {
 // change the route, which injects testToken as a bearer token, and add others.
 func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route) []egress.Route) *bottle {
 	t.Helper()
-	b := &bottle{t: t, host: "api.example.org", tokenDir: t.TempDir()}
+	return newBottleBehind(t, "api.example.org", handler, edit, (*bottle).startFirewall)
+}
+
+// firewallStart starts a firewall and returns its address and authority.
+type firewallStart func(b *bottle, routes []egress.Route) (netip.AddrPort, *x509.CertPool)
+
+func newBottleBehind(t testing.TB, host string, handler http.Handler, edit func(*egress.Route) []egress.Route, start firewallStart) *bottle {
+	t.Helper()
+	b := &bottle{t: t, host: host, tokenDir: t.TempDir()}
 	b.startUpstream(handler)
 	b.setToken(testToken)
 
@@ -68,9 +77,9 @@ func newBottle(t testing.TB, handler http.Handler, edit func(*egress.Route) []eg
 		routes = edit(&route)
 	}
 	routes = append(routes, route)
-	firewallAddr, firewallCA := b.startFirewall(routes)
+	firewallAddr, firewallCA := start(b, routes)
 
-	agentCA, authority := newAuthority(t, "agent")
+	agentCA, authority := newAuthority(t)
 	b.trust = agentCA
 	b.proxy = New(Config{
 		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir,
@@ -103,7 +112,9 @@ func (b *bottle) setToken(value string) {
 }
 
 func (b *bottle) startUpstream(handler http.Handler) {
-	ca, authority := newAuthority(b.t, "upstream")
+	certPEM, keyPEM := mint(b.t)
+	ca, authority := authorityOf(b.t, certPEM, keyPEM)
+	b.upstreamCA = certPEM
 	b.upstream = httptest.NewUnstartedServer(handler)
 	b.upstream.EnableHTTP2 = true
 	b.upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
@@ -120,7 +131,7 @@ func portOf(s *httptest.Server) int { return s.Listener.Addr().(*net.TCPAddr).Po
 
 // startFirewall runs the built-in firewall with a resolver that knows every name as 127.0.0.1.
 func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.CertPool) {
-	pool, authority := newAuthority(b.t, "firewall")
+	pool, authority := newAuthority(b.t)
 	f := firewall.New(pipelock.NewConfig(routes), firewall.Settings{
 		Slug: "test", Authority: authority, Roots: b.trust, Resolver: loopbackResolver(b.t), Log: quiet(),
 	})
@@ -241,12 +252,23 @@ func serve(t testing.TB, run func(context.Context, net.Listener) error) (addr ne
 	return netip.MustParseAddrPort(l.Addr().String()), stop
 }
 
-func newAuthority(t testing.TB, name string) (*x509.CertPool, *intercept.Authority) {
+func newAuthority(t testing.TB) (*x509.CertPool, *intercept.Authority) {
 	t.Helper()
-	certPEM, keyPEM, err := egress.MintCA(name, time.Now(), time.Hour)
+	certPEM, keyPEM := mint(t)
+	return authorityOf(t, certPEM, keyPEM)
+}
+
+func mint(t testing.TB) (certPEM, keyPEM []byte) {
+	t.Helper()
+	certPEM, keyPEM, err := egress.MintCA("test", time.Now(), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return certPEM, keyPEM
+}
+
+func authorityOf(t testing.TB, certPEM, keyPEM []byte) (*x509.CertPool, *intercept.Authority) {
+	t.Helper()
 	authority, err := intercept.NewAuthority(certPEM, keyPEM)
 	if err != nil {
 		t.Fatal(err)

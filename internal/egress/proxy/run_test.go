@@ -64,15 +64,6 @@ func newSidecars(t *testing.T, routes []egress.Route) *sidecars {
 	return s
 }
 
-func mint(t *testing.T) (certPEM, keyPEM []byte) {
-	t.Helper()
-	certPEM, keyPEM, err := egress.MintCA("test", time.Now(), time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certPEM, keyPEM
-}
-
 func (s *sidecars) write(name string, content []byte) {
 	s.t.Helper()
 	if err := renameio.WriteFile(s.path(name), content, 0o644); err != nil {
@@ -108,7 +99,7 @@ func (s *sidecars) start() {
 	s.await("ready", func() bool { return fresh(s.path("egress/run", readyFile)) })
 }
 
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
