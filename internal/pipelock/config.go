@@ -167,6 +167,11 @@ func NewConfig(routes []egress.Route) Config {
 	for _, r := range routes {
 		c.addRoute(r)
 	}
+	if len(c.APIAllowlist) == 0 {
+		// pipelock refuses an empty list in strict mode. Egress answers for this host itself,
+		// and no resolver knows it.
+		c.APIAllowlist = []string{egress.IntrospectionHost}
+	}
 	slices.Sort(c.RequestBodyScanning.IgnoreHeaders)
 	c.RequestBodyScanning.IgnoreHeaders = slices.Compact(c.RequestBodyScanning.IgnoreHeaders)
 	return c

@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,5 +27,45 @@ func TestConfigRoundTrip(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigWithoutRoutesAllowsNothingThatExists(t *testing.T) {
+	if got := NewConfig(nil).APIAllowlist; len(got) != 1 || got[0] != egress.IntrospectionHost {
+		t.Errorf("api_allowlist %q", got)
+	}
+}
+
+func TestConfigFollowsTheRoutes(t *testing.T) {
+	c := NewConfig(testRoutes)
+	for host, want := range map[string]bool{"api.example.org": true, "a.example.net": true, "a.b.example.net": true, "example.net": false, "xapi.example.org": false, "": false} {
+		if got := c.Allows(host); got != want {
+			t.Errorf("Allows(%q) = %v", host, got)
+		}
+	}
+	if !c.PassesThrough("api.example.org") || c.PassesThrough("a.example.net") {
+		t.Errorf("passthrough_domains %q", c.TLSInterception.PassthroughDomains)
+	}
+	if diff := cmp.Diff([]string{"Authorization", "X-Api-Key"}, c.RequestBodyScanning.IgnoreHeaders); diff != "" {
+		t.Errorf("ignore_headers (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseConfigRefuses(t *testing.T) {
+	data, err := NewConfig(testRoutes).Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"unknown key":     string(data) + "surprise: true\n",
+		"unknown subkey":  strings.Replace(string(data), "  scan_env:", "  scan_everything: true\n  scan_env:", 1),
+		"not enforcing":   strings.Replace(string(data), "enforce: true", "enforce: false", 1),
+		"not strict":      strings.Replace(string(data), "mode: strict", "mode: audit", 1),
+		"second document": string(data) + "---\nversion: 1\n",
+		"empty":           "",
+	} {
+		if _, err := ParseConfig([]byte(text)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
 	}
 }
