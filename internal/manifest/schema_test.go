@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -181,5 +182,40 @@ func unquote(s *jsonschema.Schema) {
 	}
 	for pair := s.Properties.Oldest(); pair != nil; pair = pair.Next() {
 		pair.Value.Description = strings.Join(strings.Fields(pair.Value.Description), " ")
+	}
+}
+
+// Every key of both files is in docs/manifest.md.
+func TestKeysAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/manifest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]bool{}
+	collectKeys(reflect.TypeFor[BottleFile](), keys)
+	collectKeys(reflect.TypeFor[AgentFile](), keys)
+	for key := range keys {
+		if !regexp.MustCompile("(^|[^A-Za-z_-])" + regexp.QuoteMeta(key) + "([^A-Za-z_-]|$)").Match(text) {
+			t.Errorf("docs/manifest.md says nothing of %s", key)
+		}
+	}
+	if len(keys) < 40 {
+		t.Errorf("only %d keys were found", len(keys))
+	}
+}
+
+func collectKeys(of reflect.Type, keys map[string]bool) {
+	if o, ok := reflect.Zero(of).Interface().(ordered); ok {
+		of = o.elem()
+	}
+	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
+		of = of.Elem()
+	}
+	if of.Kind() != reflect.Struct {
+		return
+	}
+	for key, field := range yamlFields(of) {
+		keys[key] = true
+		collectKeys(field, keys)
 	}
 }
