@@ -23,6 +23,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/podbottle/podbottle/internal/manifest"
+	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/secret"
 )
@@ -321,6 +322,9 @@ func (c *goldenCase) showState(t *testing.T, out *strings.Builder, root string) 
 		fmt.Fprintf(out, "%v %s\n", info.Mode(), rel)
 		if d.IsDir() {
 			return nil
+		}
+		if d.Name() == pipelock.ConfigFile {
+			return nil // its content is package pipelock's to show
 		}
 		data, err := os.ReadFile(path)
 		for line := range strings.Lines(string(data)) {
