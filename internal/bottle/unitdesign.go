@@ -77,16 +77,29 @@ func (d *design) decide(ctx context.Context, values bool) error {
 			return err
 		}
 	}
+	if err := d.checkAgentSocket(); err != nil {
+		return err
+	}
+	o, err := d.hostOptions(ctx)
+	if err != nil {
+		return err
+	}
+	return d.write(names, secrets, o)
+}
+
+// write makes the units from what the host contributes.
+func (d *design) write(names blueprint.Images, secrets blueprint.Secrets, o quadlet.Options) (err error) {
 	secrets.EgressCA, secrets.FirewallCA = quadlet.Authorities()
 	if d.bottle, err = d.blueprint(names, secrets); err != nil {
 		return err
 	}
-	if err := d.checkAgentSocket(); err != nil {
-		return err
+	if d.wanted.Headless {
+		o.Headless = &quadlet.Headless{Prompt: d.tree.prompt(), Answer: d.tree.answer(), OnCalendar: d.wanted.OnCalendar}
 	}
-	o, err := d.options(ctx)
-	if err != nil {
-		return err
+	// The layer with the workspace is made once, so what lies under it is too.
+	if file := d.plan.DockerfilePath; file != "" && !strings.HasPrefix(file, images.Prefix) && d.plan.DerivedImage == "" {
+		d.ownImage = true
+		o.Build = &quadlet.Build{Image: d.plan.Image, Context: d.tree.build(), Containerfile: filepath.Join(d.tree.build(), filepath.Base(file))}
 	}
 	if d.units, err = quadlet.Units(d.bottle, o); err != nil {
 		return err
@@ -126,8 +139,8 @@ func (d *design) checkAgentSocket() error {
 	return nil
 }
 
-// options are what the units depend on besides the blueprint.
-func (d *design) options(ctx context.Context) (o quadlet.Options, err error) {
+// hostOptions are what the units depend on besides the blueprint and the request.
+func (d *design) hostOptions(ctx context.Context) (o quadlet.Options, err error) {
 	info, err := d.client.Info()
 	if err != nil {
 		return o, err
@@ -159,14 +172,6 @@ func (d *design) options(ctx context.Context) (o quadlet.Options, err error) {
 			return o, err
 		}
 		d.wanted.Subnet = o.Subnet
-	}
-	if d.wanted.Headless {
-		o.Headless = &quadlet.Headless{Prompt: d.tree.prompt(), Answer: d.tree.answer(), OnCalendar: d.wanted.OnCalendar}
-	}
-	// The layer with the workspace is made once, so what lies under it is too.
-	if file := d.plan.DockerfilePath; file != "" && !strings.HasPrefix(file, images.Prefix) && d.plan.DerivedImage == "" {
-		d.ownImage = true
-		o.Build = &quadlet.Build{Image: d.plan.Image, Context: d.tree.build(), Containerfile: filepath.Join(d.tree.build(), filepath.Base(file))}
 	}
 	return o, nil
 }
