@@ -24,7 +24,7 @@ const (
 	handshakeTimeout = 15 * time.Second
 	continueTimeout  = 5 * time.Second // for a 100 from the firewall, which waits for the upstream's in turn
 	idleConnTimeout  = 90 * time.Second
-	copyBuffer       = 32 << 10
+	copyBuffer       = 16 << 10  // what one TLS record holds
 	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads
 )
 
@@ -38,21 +38,21 @@ func (e *firewallError) Error() string {
 // errFirewallDown is a firewall that does not answer.
 var errFirewallDown = errors.New("the firewall does not answer")
 
-// transports are the upstream leg. A request that expects 100-continue travels as
-// HTTP/1.1: net/http's HTTP/2 server, which the built-in firewall uses, hides the
-// expectation from its handler, and the body would be sent before anybody asked.
-type transports struct{ any, http1 *http.Transport }
+// transports are the upstream leg. A request goes on in the version it came in, as
+// it would without a proxy: HTTP/1.1 is the faster one for large bodies and keeps
+// Expect: 100-continue, which net/http's HTTP/2 server hides from its handler.
+type transports struct{ http1, any *http.Transport }
 
 // RoundTrip implements http.RoundTripper.
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Header.Get("Expect") != "" {
+	if exchangeOf(r.Context()).r.ProtoMajor == 1 {
 		return t.http1.RoundTrip(r)
 	}
 	return t.any.RoundTrip(r)
 }
 
 func newTransports(config Config) transports {
-	t := transports{any: newTransport(config), http1: newTransport(config)}
+	t := transports{http1: newTransport(config), any: newTransport(config)}
 	t.http1.Protocols = new(http.Protocols)
 	t.http1.Protocols.SetHTTP1(true)
 	return t

@@ -29,7 +29,7 @@ func TestInjectsTheTokenAndStripsTheAgents(t *testing.T) {
 			if r.Header.Get("Proxy-Authorization") != "" {
 				t.Error("upstream saw Proxy-Authorization")
 			}
-			if r.ProtoMajor != 2 || r.RequestURI != "/v1/x?q=1" {
+			if r.ProtoMajor != res.ProtoMajor || r.RequestURI != "/v1/x?q=1" {
 				t.Errorf("upstream saw HTTP/%d %s", r.ProtoMajor, r.RequestURI)
 			}
 		})

@@ -70,10 +70,8 @@ func (s *scanner) body(r *http.Request) error {
 }
 
 func (s *scanner) whole(text []byte) error {
-	if s.known != nil {
-		if start, _ := s.known.Find(text); start >= 0 {
-			return finding{ownSecret, "request body"}
-		}
+	if s.holdsKnown(string(text)) {
+		return finding{ownSecret, "request body"}
 	}
 	return s.byRules(string(text), "request body")
 }

@@ -103,6 +103,24 @@ func (f *Firewall) Serve(ctx context.Context, l net.Listener) error {
 	return closing
 }
 
+// transports send a request on in the version it came in.
+type transports struct{ http1, any *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Context().Value(destinationKey{}).(destination).request.ProtoMajor == 1 {
+		return t.http1.RoundTrip(r)
+	}
+	return t.any.RoundTrip(r)
+}
+
+func (f *Firewall) newTransports() transports {
+	t := transports{http1: f.newTransport(), any: f.newTransport()}
+	t.http1.Protocols = new(http.Protocols)
+	t.http1.Protocols.SetHTTP1(true)
+	return t
+}
+
 func (f *Firewall) newTransport() *http.Transport {
 	return &http.Transport{
 		DialContext:           f.dialer.DialContext,

@@ -207,14 +207,15 @@ func TestWhatIsLetThrough(t *testing.T) {
 		body         io.Reader
 		want         string
 	}{
-		"small body":              {"a.example.org", "/x?y=1", nil, strings.NewReader("hello"), " /x?y=1 hello"},
-		"no body":                 {"a.example.org", "/", nil, nil, " / "},
-		"stream":                  {"a.example.org", "/", nil, io.MultiReader(strings.NewReader("one "), strings.NewReader("two")), " / one two"},
-		"large body":              {"a.example.org", "/", nil, strings.NewReader(large), " / " + large},
-		"below a wildcard":        {"b.wild.example.org", "/", nil, nil, " / "},
-		"the injected credential": {"a.example.org", "/", http.Header{"Authorization": {"Bearer " + githubToken}}, nil, " / "},
-		"passed through":          {"pass.example.org", "/", nil, strings.NewReader("the TLS is not ours: " + githubToken), " / the TLS is not ours: " + githubToken},
-		"compressed":              {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped("hello")), " / " + string(zipped("hello"))},
+		"small body":                 {"a.example.org", "/x?y=1", nil, strings.NewReader("hello"), " /x?y=1 hello"},
+		"no body":                    {"a.example.org", "/", nil, nil, " / "},
+		"stream":                     {"a.example.org", "/", nil, io.MultiReader(strings.NewReader("one "), strings.NewReader("two")), " / one two"},
+		"large body":                 {"a.example.org", "/", nil, strings.NewReader(large), " / " + large},
+		"below a wildcard":           {"b.wild.example.org", "/", nil, nil, " / "},
+		"the injected credential":    {"a.example.org", "/", http.Header{"Authorization": {"Bearer " + githubToken}}, nil, " / "},
+		"a random key of a protocol": {"a.example.org", "/", http.Header{"Idempotency-Key": {"8e03978e-40d5-43e8-bc93-6894a57f9324"}, "If-None-Match": {`"sk9Qw8Xz7Yv6Ut5Sr4Pq3On2Ml1Kj0"`}}, nil, " / "},
+		"passed through":             {"pass.example.org", "/", nil, strings.NewReader("the TLS is not ours: " + githubToken), " / the TLS is not ours: " + githubToken},
+		"compressed":                 {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped("hello")), " / " + string(zipped("hello"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, text, err := w.post(tt.host, tt.target, tt.header, tt.body)
@@ -273,6 +274,7 @@ func TestWhatIsBlocked(t *testing.T) {
 		"own secret in base64":           {"a.example.org", "/", nil, strings.NewReader(base64.StdEncoding.EncodeToString([]byte("abcd" + ownToken))), reasonSecret},
 		"own secret in the query":        {"a.example.org", "/?q=" + url.QueryEscape(ownToken), nil, nil, reasonSecret},
 		"own secret in a header":         {"a.example.org", "/", http.Header{"Cookie": {"a=" + ownToken}}, nil, reasonSecret},
+		"own secret in a random header":  {"a.example.org", "/", http.Header{"Idempotency-Key": {ownToken}}, nil, reasonSecret},
 		"own secret in pieces":           {"a.example.org", "/", nil, slowly("begin "+ownToken+" end", 3), reasonSecret},
 		"own secret behind a megabyte":   {"a.example.org", "/", nil, strings.NewReader(filler + ownToken + filler), reasonSecret},
 		"own secret in a label":          {hex.EncodeToString([]byte(strings.ToLower(ownToken))) + ".wild.example.org", "/", nil, nil, reasonSecret},

@@ -133,14 +133,17 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 		f.refuse(w, r, http.StatusForbidden, reasonBad, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
 		return
 	}
+	to := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port)), request: r}
+	// A copy, because the server looks at the body of its own request when the answer
+	// comes before the body was asked for.
+	out := r.WithContext(context.WithValue(r.Context(), destinationKey{}, to))
 	if f.scanner != nil {
-		if err := f.scan(r, host); err != nil {
+		if err := f.scan(out, host); err != nil {
 			f.failed(w, r, err)
 			return
 		}
 	}
-	out := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port)), request: r}
-	f.forward.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), destinationKey{}, out)))
+	f.forward.ServeHTTP(w, out)
 }
 
 // scan looks at a whole request; its body may be looked at later, while it is sent.
@@ -156,12 +159,12 @@ type destinationKey struct{}
 // destination is where a request goes.
 type destination struct {
 	scheme, host string
-	request      *http.Request // as the server made it: it gets the trailers
+	request      *http.Request // as the server made it: it gets the trailers, and has the version
 }
 
 func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport: f.newTransport(),
+		Transport: f.newTransports(),
 		Rewrite: func(pr *httputil.ProxyRequest) {
 			to := pr.In.Context().Value(destinationKey{}).(destination)
 			pr.Out.URL.Scheme, pr.Out.URL.Host = to.scheme, to.host
