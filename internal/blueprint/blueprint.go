@@ -32,7 +32,7 @@ const (
 	LabelBottle    = "io.podbottle.bottle"
 	LabelFirewall  = "io.podbottle.firewall"   // pipelock | builtin
 	LabelRuntime   = "io.podbottle.runtime"    // runsc | crun; on the agent
-	LabelImageKind = "io.podbottle.image.kind" // sidecar | git-gate | agent | rebuilt | cwd
+	LabelImageKind = "io.podbottle.image.kind" // sidecar | git-gate | agent | cwd
 )
 
 // Paths in the sidecars.
@@ -140,7 +140,6 @@ type Container struct {
 	Terminal   bool
 	Stdin      bool
 	PidsLimit  int64
-	Memory     int64  // bytes; 0 for none
 	Slice      string // cgroup parent; empty for Podman's own
 	StopTime   time.Duration
 	// Ready is the marker, relative to the runtime directory, that appears when the

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/secret"
 )
@@ -100,6 +102,8 @@ func (b *Bottle) files() ([]File, error) {
 		return nil, err
 	}
 	set.config(Egress, routes)
+	// Where the firewall lets TLS pass through, egress verifies the upstream itself.
+	set.config(Egress, map[string][]byte{egress.RootsFile: slices.Concat(o.Roots, o.ExtraCA)})
 	set.secret(Egress, "ca.crt", string(o.Secrets.EgressCA.Cert))
 	set.value(Egress, "ca.key", o.Secrets.EgressCA.Key)
 	set.secret(Egress, "firewall-ca.crt", string(o.Secrets.FirewallCA.Cert))
@@ -112,7 +116,7 @@ func (b *Bottle) files() ([]File, error) {
 		return nil, err
 	}
 	set.config(Pipelock, firewall)
-	set.config(Pipelock, map[string][]byte{"roots.pem": slices.Concat(o.Roots, o.ExtraCA)})
+	set.config(Pipelock, map[string][]byte{pipelock.RootsFile: slices.Concat(o.Roots, o.ExtraCA)})
 	set.secret(Pipelock, "ca.crt", string(o.Secrets.FirewallCA.Cert))
 	set.value(Pipelock, "ca.key", o.Secrets.FirewallCA.Key)
 	for i, value := range b.known() {

@@ -25,7 +25,7 @@ func (l *Launcher) Attach(ctx context.Context, slug string) (int, error) {
 		return 0, err
 	}
 	if found.Status == "stopped" {
-		return 0, fmt.Errorf("the agent of %s has ended; see what it said with podbottle logs %s, and remove it with podbottle stop %s", slug, slug, slug)
+		return 0, fmt.Errorf("the agent of %s has ended; see what it said with podbottle logs %s, and take it down with podbottle stop %s", slug, slug, slug)
 	}
 	terminal, err := client.HasTerminal(ctx, found.Container)
 	if err != nil {
@@ -36,7 +36,11 @@ func (l *Launcher) Attach(ctx context.Context, slug string) (int, error) {
 		return 0, err
 	}
 	code, err := attachment.Run(ctx)
-	return l.sessionEnd(ctx, session{slug: slug, container: found.Container}, code, err)
+	if ctx.Err() != nil {
+		// The bottle was left to itself before; a closed window leaves it to itself again.
+		return interrupted(ctx), fmt.Errorf("%w; the bottle %s goes on", context.Cause(ctx), slug)
+	}
+	return l.sessionEnd(ctx, slug, code, err)
 }
 
 // Exec runs a command beside the agent, with the agent's environment.
@@ -51,9 +55,12 @@ func (l *Launcher) Exec(ctx context.Context, slug string, command []string) (int
 		return 0, err
 	}
 	argv := append([]string{blueprint.Handover, "handover", "--exec", "--"}, command...)
-	code, err := client.Exec(ctx, found.Container, argv, l.Interactive, pod.IO{In: l.In, Out: l.Out, Err: l.Err})
-	if errors.Is(err, pod.ErrDetached) {
+	code, err := client.Exec(ctx, found.Container, argv, l.Terminal, pod.IO{In: l.In, Out: l.Out, Err: l.Err})
+	switch {
+	case errors.Is(err, pod.ErrDetached):
 		return 0, nil
+	case ctx.Err() != nil:
+		return interrupted(ctx), context.Cause(ctx)
 	}
 	return code, err
 }

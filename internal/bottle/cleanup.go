@@ -78,24 +78,31 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) 
 		return nil, err
 	}
 	spared, err := l.busy(bottles, all)
+	ended := endedBottles(bottles)
 	if err != nil {
 		return nil, err
 	}
 	var list []leftover
 	for _, o := range objects {
-		keepVolume := o.Kind == "volume" && !all && state.Preserved(l.Root, o.Slug)
-		keepImage := o.Kind == "image" && !all && state.Preserved(l.Root, o.Slug)
-		if spared[o.Slug] || keepVolume || keepImage {
+		kept := (o.Kind == "volume" || o.Kind == "image") && !all && (ended[o.Slug] || state.Preserved(l.Root, o.Slug))
+		if spared[o.Slug] || kept || l.locked(o.Slug) {
 			continue
 		}
-		list = append(list, leftover{o.Kind + " " + o.Name, func(ctx context.Context) error { return client.RemoveObject(ctx, o) }})
+		list = append(list, leftover{o.Kind + " " + o.Name, func(ctx context.Context) error {
+			if ended[o.Slug] && !all {
+				if err := state.SetPreserve(l.Root, o.Slug); err != nil {
+					return err
+				}
+			}
+			return client.RemoveObject(ctx, o)
+		}})
 	}
 	slugs, err := state.List(l.Root)
 	if err != nil {
 		return nil, err
 	}
 	for _, slug := range slugs {
-		if spared[slug] || (!all && state.Preserved(l.Root, slug)) || l.locked(slug) {
+		if spared[slug] || (!all && (ended[slug] || state.Preserved(l.Root, slug))) || l.locked(slug) {
 			continue
 		}
 		list = append(list, leftover{"state of " + slug, func(context.Context) error { return removeState(l.Root, slug) }})
@@ -119,6 +126,18 @@ func (l *Launcher) busy(bottles []pod.Summary, all bool) (map[string]bool, error
 		}
 	}
 	return spared, err
+}
+
+// endedBottles names the bottles whose agent ran and ended with nobody there to
+// see it: their homes may hold work, so they are kept like those that were seen.
+func endedBottles(bottles []pod.Summary) map[string]bool {
+	ended := map[string]bool{}
+	for _, b := range bottles {
+		if b.Status == "stopped" {
+			ended[b.Slug] = true
+		}
+	}
+	return ended
 }
 
 // locked tells whether a podbottle works on the bottle right now.

@@ -2,7 +2,6 @@ package bottle
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/podbottle/podbottle/internal/doctor"
 	"github.com/podbottle/podbottle/internal/pipelock"
@@ -21,7 +20,7 @@ func (l *Launcher) Doctor(ctx context.Context, flag FirewallChoice) []doctor.Che
 			}
 			exists, err := client.ImageExists(ctx, choice.Image)
 			if err == nil && !exists {
-				err = fmt.Errorf("image %s is not here yet; the first start pulls it", choice.Image)
+				err = doctor.ErrNotPulled
 			}
 			return choice.String(), err
 		},

@@ -13,37 +13,33 @@ import (
 	"github.com/podbottle/podbottle/internal/state"
 )
 
-// session is a running bottle that is about to end or be left.
-type session struct {
-	slug      string
-	container string
-	home      string // the agent's, in the container
-}
-
 // sessionEnd does what follows the agent's end: with status 0 nothing is kept;
 // otherwise the state and the agent's home are, and the user is told how to go
 // on. A detached bottle is left as it is.
-func (l *Launcher) sessionEnd(ctx context.Context, s session, code int, cause error) (int, error) {
+func (l *Launcher) sessionEnd(ctx context.Context, slug string, code int, cause error) (int, error) {
 	if errors.Is(cause, pod.ErrDetached) {
-		fmt.Fprintf(l.Err, "\nDetached from %s, which goes on. Come back with: podbottle attach %s\n", s.slug, s.slug)
+		fmt.Fprintf(l.Err, "\nDetached from %s, which goes on. Come back with: podbottle attach %s\n", slug, slug)
 		return 0, nil
 	}
 	if ctx.Err() != nil {
 		code, cause = interrupted(ctx), nil
 	}
-	if l.OwnedBySystemd(s.slug) {
-		fmt.Fprintf(l.Err, "The bottle %s is systemd's and stays. Start its agent again with: podbottle quadlet restart %s\n", s.slug, s.slug)
+	if errors.Is(cause, pod.ErrGone) {
+		return code, fmt.Errorf("the bottle %s was taken down by another podbottle", slug)
+	}
+	if l.OwnedBySystemd(slug) {
+		fmt.Fprintf(l.Err, "The bottle %s is systemd's and stays. Start its agent again with: podbottle quadlet restart %s\n", slug, slug)
 		return code, cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)
 	defer cancel()
-	keep := code != 0 || cause != nil || state.Preserved(l.Root, s.slug)
+	keep := code != 0 || cause != nil || state.Preserved(l.Root, slug)
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return code, errors.Join(cause, err)
 	}
 	defer client.Close()
-	return code, errors.Join(cause, l.takeDown(ctx, client, s.slug, keep))
+	return code, errors.Join(cause, l.takeDown(ctx, client, slug, keep))
 }
 
 // takeDown removes the bottle from Podman, and either keeps its state for a
@@ -61,7 +57,7 @@ func (l *Launcher) takeDown(ctx context.Context, client *pod.Client, slug string
 	err = client.Down(ctx, slug, runtime, keep)
 	done(err)
 	problems = append(problems, err)
-	if keep {
+	if keep && problems[0] == nil {
 		fmt.Fprintf(l.Err, "The state of %s is kept. Go on with: podbottle resume %s\n", slug, slug)
 		return errors.Join(problems...)
 	}

@@ -73,8 +73,13 @@ func (s *launch) ensureImages(ctx context.Context) (names blueprint.Images, err 
 	if err := s.ensureAgent(ctx); err != nil {
 		return names, err
 	}
-	if _, err := s.client.CheckImage(ctx, s.plan.RuntimeImage); err != nil {
-		return names, err
+	for _, name := range []string{s.plan.RuntimeImage, names.GitGate, names.Firewall} {
+		if name == "" {
+			continue
+		}
+		if _, err := s.client.CheckImage(ctx, name); err != nil {
+			return names, err
+		}
 	}
 	return names, nil
 }
@@ -131,8 +136,15 @@ func (s *launch) ensureAgent(ctx context.Context) error {
 	if err != nil || plan.DerivedImage == "" {
 		return err
 	}
+	// Made anew for a new bottle, and for a resumed one only over another image: its
+	// workspace is in the agent's home by now.
+	base, err := s.client.ImageID(ctx, plan.Image)
+	if err != nil {
+		return err
+	}
 	return s.build(ctx, imageBuild{
 		name: plan.DerivedImage, kind: "cwd", slug: plan.Slug, offline: true,
+		source: digest([]byte(base), []byte(plan.Workspace.Dir)), always: !s.resumed,
 		stream: func(w io.Writer) error { return resolve.WriteWorkspace(w, plan) },
 	})
 }
@@ -176,6 +188,7 @@ type imageBuild struct {
 	file       string // the Containerfile's name in the context; empty for Containerfile
 	source     string // digest of what the image is made from; empty when the name says it
 	slug       string // the one bottle that the image is for; empty when others may use it
+	always     bool   // even when there is an image of the name
 	offline    bool
 	context    func(*tar.Writer) error // writes the context's files, or
 	stream     func(io.Writer) error   // writes the whole archive
@@ -192,7 +205,7 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 	if err != nil {
 		return err
 	}
-	if exists {
+	if exists && !b.always {
 		labels, err := client.CheckImage(ctx, b.name)
 		if err != nil || labels[labelSource] == "" || labels[labelSource] == b.source {
 			return err

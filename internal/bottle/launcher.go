@@ -32,6 +32,7 @@ type Launcher struct {
 	In          *os.File
 	Out, Err    io.Writer
 	Interactive bool // the user can be asked
+	Terminal    bool // an agent or a command can have the user's terminal
 	Ask         func(prompt string) (string, error)
 	AskSecret   func(name, prompt string) (secret.Value, error)
 

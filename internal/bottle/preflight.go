@@ -21,7 +21,7 @@ import (
 func (s *launch) preflight(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, line := range s.preflightLines() {
-		fmt.Fprintf(table, "  %s\t%s\n", line.name, line.value)
+		fmt.Fprintf(table, "  %s\t%s\n", line.name, visible.String(line.value))
 	}
 	return errors.Join(table.Flush(), s.showChanges(w))
 }

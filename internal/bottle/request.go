@@ -105,7 +105,7 @@ func limits(flag, conf config.Limits, memTotal int64) (blueprint.Limits, error) 
 	}
 	if text := cmp.Or(flag.CPUs, conf.CPUs); text != "" {
 		cpus, err := strconv.ParseFloat(text, 64)
-		if err != nil || cpus < 0 || cpus > math.MaxInt16 {
+		if err != nil || !(cpus >= 0 && cpus <= math.MaxInt16) { // NaN fits neither
 			return result, fmt.Errorf("CPU limit %q is not a number of CPUs such as 1.5", text)
 		}
 		result.CPUQuota = time.Duration(cpus * float64(time.Second))

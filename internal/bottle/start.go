@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
@@ -83,6 +82,7 @@ func (l *Launcher) start(ctx context.Context, r Request) (int, error) {
 func (s *launch) specify() error {
 	if !s.resumed {
 		s.request.Spec.UserCwd = s.Cwd
+		s.request.Spec.Runtime = s.request.Runtime
 		return nil
 	}
 	if name := s.request.Spec.Identity; s.OwnedBySystemd(name) {
@@ -96,6 +96,10 @@ func (s *launch) specify() error {
 	if s.request.Firewall.Engine == "" {
 		s.request.Firewall.Engine = s.request.Spec.Firewall
 	}
+	if s.request.Runtime == "" {
+		s.request.Runtime = s.request.Spec.Runtime
+	}
+	s.request.Spec.Runtime = s.request.Runtime
 	return nil
 }
 
@@ -135,20 +139,11 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 			return errors.Join(err, s.discard())
 		}
 	}
-	for _, warning := range s.warnings() {
+	for _, warning := range s.plan.Warnings {
 		fmt.Fprintln(s.Err, "Warning:", warning)
 	}
 	s.runtime, err = s.RuntimeDir(s.plan.Slug)
 	return err
-}
-
-// warnings are what the user should read above the preflight.
-func (s *launch) warnings() []string {
-	list := slices.Clone(s.plan.Warnings)
-	for _, name := range s.plan.GitGate.Unpinned() {
-		list = append(list, fmt.Sprintf("the git remote %s has no pinned host key, so every contact with it is refused; add its KnownHostKey (ssh-keyscan shows it, its operator confirms it)", name))
-	}
-	return list
 }
 
 // check looks for what would fail later, so that it is said before the question:
@@ -182,7 +177,7 @@ func (s *launch) chooseRuntime() (string, error) {
 		return "", nil
 	}
 	path, err := pod.FindRunsc()
-	if err != nil && s.request.Runtime != RuntimeRunsc && !s.Config.RequireRunsc {
+	if errors.Is(err, pod.ErrNoRunsc) && s.request.Runtime != RuntimeRunsc && !s.Config.RequireRunsc {
 		return "", nil
 	}
 	return path, err
@@ -243,11 +238,7 @@ func (s *launch) run(ctx context.Context) (int, error) {
 		return 0, nil
 	}
 	code, err := attachment.Run(ctx)
-	return s.sessionEnd(ctx, s.session(), code, err)
-}
-
-func (s *launch) session() session {
-	return session{slug: s.plan.Slug, container: s.plan.ContainerName, home: s.plan.AgentProvision.GuestHome}
+	return s.sessionEnd(ctx, s.plan.Slug, code, err)
 }
 
 // up creates the bottle and starts it; the attachment is nil for a detached one.
@@ -296,7 +287,7 @@ func (s *launch) up(ctx context.Context) (attachment *pod.Attachment, err error)
 
 // terminal tells whether the agent has one.
 func (s *launch) terminal() bool {
-	return !s.request.Headless && (s.Interactive || s.request.Detach)
+	return !s.request.Headless && (s.Terminal || s.request.Detach)
 }
 
 // input is what the agent reads.

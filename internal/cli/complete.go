@@ -18,7 +18,7 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 	}
 }
 
-// quiet streams: completion prints nothing but its candidates.
+// Completion prints nothing but its candidates: it gets no streams.
 func completeAgents(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	l, err := newLauncher(Streams{})
 	if err != nil || len(args) > 0 {

@@ -39,7 +39,7 @@ func newLauncher(s Streams) (*bottle.Launcher, error) {
 	}
 	return &bottle.Launcher{
 		Root: root, Home: home, Cwd: cwd, Lookup: os.LookupEnv, Config: conf,
-		In: s.In, Out: s.Out, Err: s.Err, Interactive: s.Interactive(),
+		In: s.In, Out: s.Out, Err: s.Err, Interactive: s.Interactive(), Terminal: s.Terminal(),
 		Ask: s.ask, AskSecret: s.askSecret,
 		Progress: progress.New(s.Err),
 	}, nil
@@ -59,11 +59,13 @@ func withLauncher(s Streams, run func(ctx context.Context, l *bottle.Launcher, a
 // ask prints a question on standard error and reads one line.
 func (s Streams) ask(question string) (string, error) {
 	fmt.Fprint(s.Err, question)
-	line, err := bufio.NewReader(s.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", err
-	}
-	return strings.TrimSpace(line), nil
+	return s.await(func() (string, error) {
+		line, err := bufio.NewReader(s.In).ReadString('\n')
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return strings.TrimSpace(line), err
+	})
 }
 
 // askSecret reads a value without showing it.
@@ -71,11 +73,44 @@ func (s Streams) askSecret(name, question string) (secret.Value, error) {
 	if question == "" {
 		question = "Value for " + name
 	}
+	fd := int(s.In.Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("env entry %s: %w", name, err)
+	}
 	fmt.Fprint(s.Err, question+": ")
-	text, err := term.ReadPassword(int(s.In.Fd()))
+	text, err := s.await(func() (string, error) {
+		text, err := term.ReadPassword(fd)
+		return string(text), err
+	})
+	// Where a signal cut the reading short, the terminal still hides what is typed.
+	err = errors.Join(err, term.Restore(fd, before))
 	fmt.Fprintln(s.Err)
 	if err != nil {
 		return secret.Value{}, fmt.Errorf("env entry %s: %w", name, err)
 	}
-	return secret.New(string(text)), nil
+	return secret.New(text), nil
+}
+
+// errInterrupted says that a signal came instead of an answer.
+var errInterrupted = errors.New("interrupted")
+
+// await reads an answer, unless a signal comes first.
+func (s Streams) await(read func() (string, error)) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := read()
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.text, a.err
+	case <-s.Done:
+		fmt.Fprintln(s.Err)
+		return "", errInterrupted
+	}
 }

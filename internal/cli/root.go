@@ -8,22 +8,27 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // Main runs the command line and returns the process's exit status.
 func Main(version string) int {
 	ctx, stop := signalContext()
 	defer stop()
-	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+	// A pipe that nobody reads any more must not end podbottle before it has taken
+	// the bottle down: writing to it fails instead.
+	signal.Ignore(syscall.SIGPIPE)
+	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Done: ctx.Done()}
 	root := newRoot(streams, version)
 	code, message := exitCode(root.ExecuteContext(ctx))
 	if message != "" {
-		fmt.Fprintln(streams.Err, "Error:", message)
+		fmt.Fprintln(streams.Err, "Error:", strings.Join(visible.Lines(message), "\n"))
 	}
 	return code
 }

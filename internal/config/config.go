@@ -78,6 +78,12 @@ func Load(root string) (Config, error) {
 }
 
 func (c Config) check(path string) error {
+	if c.Firewall.Image != "" && c.Firewall.Binary != "" {
+		return fmt.Errorf("%s: firewall.image and firewall.binary exclude each other", path)
+	}
+	if b := c.Firewall.Binary; b != "" && !filepath.IsAbs(b) {
+		return fmt.Errorf("%s: firewall.binary %q is not an absolute path", path, b)
+	}
 	switch c.Firewall.Engine {
 	case "", pipelock.EnginePipelock, pipelock.EngineBuiltin:
 		return nil

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/systemd"
 )
 
 // Status is the outcome of one check.
@@ -34,6 +36,9 @@ type Check struct {
 	Detail string `json:"detail"`
 	Mend   string `json:"mend,omitempty"` // what to do, for Warn and Fail
 }
+
+// ErrNotPulled says that an image is not here yet.
+var ErrNotPulled = errors.New("the image is not here yet")
 
 // Options are what the checks need of the user's configuration.
 type Options struct {
@@ -64,6 +69,9 @@ func Run(ctx context.Context, o Options) []Check {
 	checks = append(checks, controllers(info)...)
 	checks = append(checks, runsc(ctx, client, o))
 	name, err := o.Firewall(ctx, client)
+	if errors.Is(err, ErrNotPulled) {
+		return append(checks, Check{"firewall", Warn, name + ": " + err.Error(), "the first start pulls it; where that cannot be, name another image or a binary in config.yaml (firewall.image, firewall.binary), or choose firewall.engine: builtin"})
+	}
 	if err != nil {
 		return append(checks, Check{"firewall", Fail, err.Error(), "name an image or a binary in config.yaml (firewall.image, firewall.binary), or choose firewall.engine: builtin"})
 	}
@@ -176,7 +184,7 @@ func userManager() Check {
 	if _, err := os.Stat(root + "/systemd/private"); err != nil {
 		return Check{"systemd user manager", Warn, "not running: limits on the agent are not enforced", "log in through systemd-logind, or run: loginctl enable-linger"}
 	}
-	if _, err := os.Stat("/var/lib/systemd/linger/" + os.Getenv("USER")); err != nil {
+	if !systemd.Lingers() {
 		return Check{"systemd user manager", Warn, "running, but it ends with the login, and detached bottles with it", "run: loginctl enable-linger"}
 	}
 	return Check{Name: "systemd user manager", Status: OK, Detail: "running, lingers"}

@@ -55,7 +55,7 @@ func (c *Client) removeImages(ctx context.Context, slug string) error {
 	for _, image := range list {
 		ids = append(ids, image.ID)
 	}
-	_, errs := images.Remove(c.with(ctx), ids, new(images.RemoveOptions).WithIgnore(true).WithForce(true))
+	_, errs := images.Remove(c.with(ctx), ids, new(images.RemoveOptions).WithIgnore(true))
 	return errors.Join(errs...)
 }
 

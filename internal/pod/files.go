@@ -18,7 +18,11 @@ func WriteFiles(dir string, b *blueprint.Bottle) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm() != 0o700 {
 		return fmt.Errorf("runtime directory %s is not private (mode %v); remove it", dir, info.Mode().Perm())
 	}
 	root, err := os.OpenRoot(dir)
@@ -98,6 +102,7 @@ func RemoveTree(path string) error {
 		return err
 	}
 	cmd := exec.Command("podman", "unshare", "rm", "-rf", "--", path) // #nosec G204 -- a path below our own directories
+	cmd.Env = serviceEnv(os.Environ())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("podman unshare rm -rf %s: %w: %s", path, err, out)
 	}

@@ -34,6 +34,15 @@ func (c *Client) ImageExists(ctx context.Context, name string) (bool, error) {
 	return exists, nil
 }
 
+// ImageID is the content of an image, under whatever name.
+func (c *Client) ImageID(ctx context.Context, name string) (string, error) {
+	image, err := images.GetImage(c.with(ctx), name, nil)
+	if err != nil {
+		return "", fmt.Errorf("image %s: %w", name, err)
+	}
+	return image.ID, nil
+}
+
 // CheckImage refuses an image that would give its container what it must not
 // have: an Env entry without "=" pulls in a variable of the API service
 // (CVE-2026-57231).
@@ -44,7 +53,7 @@ func (c *Client) CheckImage(ctx context.Context, name string) (labels map[string
 	}
 	for _, entry := range image.Config.Env {
 		if !strings.Contains(entry, "=") {
-			return nil, fmt.Errorf("image %s has the Env entry %q without a value, through which Podman would copy a variable of the host into the agent; rebuild the image without it", name, entry)
+			return nil, fmt.Errorf("image %s has the Env entry %q without a value, through which Podman would copy a variable of its API service into the container; rebuild the image without it", name, entry)
 		}
 	}
 	return image.Labels, nil

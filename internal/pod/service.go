@@ -18,6 +18,9 @@ import (
 // serviceIdle is how long a private API service outlives its last request.
 const serviceIdle = 30 * time.Second
 
+// serviceStart is how long such a service may take to answer.
+const serviceStart = 20 * time.Second
+
 // service is a private `podman system service`.
 type service struct {
 	socket string
@@ -66,8 +69,10 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 		_ = os.RemoveAll(own)
 		_ = os.Remove(dir) // when no other podbottle has a socket there
 	}
+	ctx, cancel := context.WithTimeout(ctx, serviceStart)
+	defer cancel()
 	for {
-		if err := dial(ctx, socket); err == nil {
+		if dial(ctx, socket) == nil {
 			return &service{socket: socket, stop: stop}, nil
 		}
 		select {
@@ -76,7 +81,7 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 			return nil, fmt.Errorf("podman system service ended at once: %s", strings.TrimSpace(stderr.String()))
 		case <-ctx.Done():
 			stop()
-			return nil, ctx.Err()
+			return nil, fmt.Errorf("podman system service does not answer: %w", ctx.Err())
 		case <-time.After(2 * time.Millisecond):
 		}
 	}
@@ -96,16 +101,23 @@ func privateDir(parent string) (string, error) {
 	}
 }
 
-// serviceEnv is the environment of a private service: without what would make
-// Podman leave conmon in the caller's unit, where the agent's limits do not hold,
-// and without a CONTAINER_HOST that would make the command a remote client.
+// serviceVariables are what a private service needs of the user's environment; the
+// user's tokens are none of its business (CVE-2026-57231 copies from there), nor is
+// what would make Podman leave conmon in the caller's unit (INVOCATION_ID), where
+// the agent's limits do not hold, or take itself for a remote client (CONTAINER_HOST).
+var serviceVariables = []string{
+	"HOME", "PATH", "USER", "LOGNAME", "LANG", "TMPDIR", "DBUS_SESSION_BUS_ADDRESS", "REGISTRY_AUTH_FILE",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+}
+
+// servicePrefixes are the families of such variables.
+var servicePrefixes = []string{"XDG_", "LC_", "CONTAINERS_", "_CONTAINERS_"}
+
+// serviceEnv is the environment of podman where podbottle starts it.
 func serviceEnv(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(entry string) bool {
 		name, _, _ := strings.Cut(entry, "=")
-		switch name {
-		case "INVOCATION_ID", "NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "CONTAINER_HOST", "CONTAINER_CONNECTION":
-			return true
-		}
-		return false
+		return !slices.Contains(serviceVariables, name) &&
+			!slices.ContainsFunc(servicePrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	})
 }

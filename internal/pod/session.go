@@ -18,6 +18,9 @@ import (
 // ErrDetached says that the user typed the detach keys; the process goes on.
 var ErrDetached = errors.New("detached")
 
+// ErrGone says that the container was removed while it was waited for.
+var ErrGone = errors.New("the container was removed")
+
 // detachKeys are Podman's default, ctrl-p,ctrl-q.
 var detachKeys = []byte{16, 17}
 
@@ -173,6 +176,9 @@ func (a *Attachment) Run(ctx context.Context) (int, error) {
 func (c *Client) exitStatus(ctx context.Context, name string) (int, error) {
 	options := new(containers.WaitOptions).WithConditions([]string{"exited", "stopped"}).WithInterval("10ms")
 	code, err := containers.Wait(c.with(ctx), name, options)
+	if notFound(err) {
+		return 0, ErrGone
+	}
 	if err != nil {
 		return 0, fmt.Errorf("container %s: %w", name, err)
 	}

@@ -138,9 +138,6 @@ func resources(c blueprint.Container, h host) *specs.LinuxResources {
 	if h.controller["pids"] && !c.Runsc {
 		r.Pids.Limit = c.PidsLimit
 	}
-	if c.Memory > 0 && h.controller["memory"] && !c.Runsc {
-		r.Memory = &specs.LinuxMemory{Limit: &c.Memory, Swap: &c.Memory}
-	}
 	return r
 }
 

@@ -88,15 +88,15 @@ func TestEverySpecIsHardened(t *testing.T) {
 }
 
 func TestResourcesFollowTheDelegatedControllers(t *testing.T) {
-	c := blueprint.Container{PidsLimit: 5, Memory: 1 << 20}
-	if r := resources(c, testHost()); r.Pids.Limit != 5 || *r.Memory.Limit != 1<<20 {
+	c := blueprint.Container{PidsLimit: 5}
+	if r := resources(c, testHost()); r.Pids.Limit != 5 {
 		t.Errorf("with all controllers: %+v", r)
 	}
-	if r := resources(c, host{}); r.Pids.Limit != 0 || r.Memory != nil {
+	if r := resources(c, host{}); r.Pids.Limit != 0 {
 		t.Errorf("without controllers: %+v; crun would refuse the container", r)
 	}
 	c.Runsc = true
-	if r := resources(c, testHost()); r.Pids.Limit != 0 || r.Memory != nil {
+	if r := resources(c, testHost()); r.Pids.Limit != 0 {
 		t.Errorf("under runsc: %+v; its limits are the slice's", r)
 	}
 }
@@ -192,8 +192,8 @@ func TestSameNetwork(t *testing.T) {
 }
 
 func TestServiceEnv(t *testing.T) {
-	got := serviceEnv([]string{"PATH=/bin", "INVOCATION_ID=x", "CONTAINER_HOST=ssh://a", "HOME=/h"})
-	if !slices.Equal(got, []string{"PATH=/bin", "HOME=/h"}) {
+	got := serviceEnv([]string{"PATH=/bin", "INVOCATION_ID=x", "CONTAINER_HOST=ssh://a", "HOME=/h", "GITHUB_TOKEN=t", "XDG_RUNTIME_DIR=/r"})
+	if !slices.Equal(got, []string{"PATH=/bin", "HOME=/h", "XDG_RUNTIME_DIR=/r"}) {
 		t.Errorf("environment of the private service: %v", got)
 	}
 }

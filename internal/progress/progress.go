@@ -6,18 +6,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/briandowns/spinner"
 	"golang.org/x/term"
+
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // Status shows steps, one after the other.
 type Status struct {
-	w     io.Writer
-	spin  *spinner.Spinner // nil without a terminal
-	quiet bool
+	w    io.Writer
+	spin *spinner.Spinner // nil without a terminal
 
 	mu sync.Mutex
 }
@@ -30,9 +32,6 @@ func New(w io.Writer) *Status {
 	}
 	return s
 }
-
-// Quiet shows nothing but what fails.
-func Quiet(w io.Writer) *Status { return &Status{w: w, quiet: true} }
 
 // Step starts a step and returns what ends it.
 func (s *Status) Step(name string) func(error) {
@@ -53,9 +52,6 @@ func (s *Status) Step(name string) func(error) {
 		if err != nil {
 			mark = "✗"
 		}
-		if err == nil && s.quiet {
-			return
-		}
 		fmt.Fprintf(s.w, " %s %s (%s)\n", mark, name, round(time.Since(start)))
 	}
 }
@@ -68,14 +64,22 @@ type lines struct{ s *Status }
 func (l lines) Write(p []byte) (int, error) {
 	l.s.mu.Lock()
 	defer l.s.mu.Unlock()
-	if l.s.quiet {
-		return len(p), nil
-	}
 	if l.s.spin != nil && l.s.spin.Active() {
 		l.s.spin.Stop()
 		defer l.s.spin.Start()
 	}
-	return l.s.w.Write(p)
+	// A builder's output is the image's, and a puller's the registry's.
+	for line := range strings.Lines(string(p)) {
+		text, newline := strings.CutSuffix(line, "\n")
+		text = visible.String(strings.TrimSuffix(text, "\r"))
+		if newline {
+			text += "\n"
+		}
+		if _, err := io.WriteString(l.s.w, text); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
 }
 
 // round keeps what a reader wants to know of a duration.

@@ -52,8 +52,8 @@ func refuseOrphan(host Host, slug string) error {
 		return err
 	}
 	if taken {
-		return fmt.Errorf("pod '%s' already exists. This is an orphan from a previous run; "+
-			"clean it up with 'podbottle cleanup' (or 'podman pod rm -f %s') and retry", pod, pod)
+		return fmt.Errorf("pod '%s' already exists. It runs, or is an orphan from a previous run; "+
+			"take it down with 'podbottle stop %s', which keeps its state, and retry", pod, slug)
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type Spec struct {
 	Label        string `json:"label,omitempty"`
 	// Firewall is the engine that the user chose, for the metadata.
 	Firewall pipelock.Engine `json:"firewall,omitempty"`
+	// Runtime is runsc or crun where the user insisted on one.
+	Runtime string `json:"runtime,omitempty"`
 }
 
 // Plan is the frozen result: everything that is decided before Podman is asked

@@ -184,6 +184,7 @@ func (p *Plan) writeMetadata(host Host) error {
 		ComposeProject: "bot-bottle-" + p.Slug,
 		Backend:        Backend,
 		Firewall:       string(p.Spec.Firewall),
+		Runtime:        p.Spec.Runtime,
 		Label:          p.Spec.Label,
 		UserCwd:        p.Spec.UserCwd,
 		BottleNames:    p.Spec.BottleNames,

@@ -26,6 +26,7 @@ func SpecOf(m state.Metadata) Spec {
 		BottleNames:  m.BottleNames,
 		AgentFromCwd: m.AgentFromCwd,
 		Label:        m.Label,
+		Runtime:      m.Runtime,
 	}
 	// The version may follow the engine's name.
 	engine, _, _ := strings.Cut(m.Firewall, " ")

@@ -22,7 +22,9 @@ type Metadata struct {
 
 	Backend  string `json:"backend"`            // podman
 	Firewall string `json:"firewall,omitempty"` // engine, and its version once known
-	Label    string `json:"label,omitempty"`
+	// Runtime is runsc or crun where the user insisted on one.
+	Runtime string `json:"runtime,omitempty"`
+	Label   string `json:"label,omitempty"`
 	// UserCwd is the directory of the first start: relative Dockerfiles and the
 	// repository's agents are found from it.
 	UserCwd      string   `json:"user_cwd,omitempty"`

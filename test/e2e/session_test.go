@@ -267,6 +267,28 @@ func TestCleanupAfterACrash(t *testing.T) {
 	u.nothingLeft(before)
 }
 
+// An agent that ended with nobody there may have left work: cleanup keeps it.
+func TestCleanupKeepsTheWorkOfADetachedAgent(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash, -c, 'echo work > result; exit 3']", "")
+	slug := u.start("fixer")
+	for range 100 {
+		if strings.Contains(u.must("list"), "stopped") {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	u.must("cleanup", "--yes")
+	if got := u.must("list", "-q"); got != "" {
+		t.Errorf("cleanup left the pod of %s", got)
+	}
+	wants(t, u.must("list", "--all"), slug, "kept")
+	u.bottle("fixer", "[bash]", "")
+	if r := u.run("resume", slug, "--headless", "--prompt", "cat result", "--yes"); r.stdout != "work\n" {
+		t.Errorf("the work is gone: %v", r)
+	}
+}
+
 func TestWorkspace(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "")
