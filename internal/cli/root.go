@@ -77,6 +77,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newInfo(streams),
 		newInit(streams),
 		newEdit(streams),
+		newGit(streams),
 		newVersion(streams, version),
 	)
 	return root
