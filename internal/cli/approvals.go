@@ -174,7 +174,9 @@ func (f approveFlags) approve(cmd *cobra.Command, s Streams, b supervise.Bottle,
 		if err != nil {
 			return supervise.Response{}, err
 		}
-		return b.ApproveRebuild(cmd.Context(), p, current, f.notes, operator)
+		return b.ApproveRebuild(cmd.Context(), p, supervise.RebuildGrant{
+			Current: current, File: []byte(p.Capability.Containerfile), Notes: f.notes, By: operator,
+		})
 	}
 	if f.scope == "" {
 		return supervise.Response{}, errors.New("say how far the approval reaches: --scope once, --scope bottle or --scope manifest")

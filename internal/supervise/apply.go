@@ -142,16 +142,16 @@ func replaceFile(path string, data []byte) error {
 
 // ContainerfileDiff shows the proposed Containerfile against the current one, with
 // everything in it made visible.
-func ContainerfileDiff(current []byte, p Proposal) string {
-	return string(diff.Diff("Containerfile now", visibleText(string(current)), "Containerfile afterwards", visibleText(p.Capability.Containerfile)))
+func ContainerfileDiff(current, proposed []byte) string {
+	return string(diff.Diff("Containerfile now", visibleText(current), "Containerfile afterwards", visibleText(proposed)))
 }
 
-func visibleText(s string) []byte {
-	var out bytes.Buffer
-	if s == "" {
+func visibleText(text []byte) []byte {
+	if len(text) == 0 {
 		return nil
 	}
-	for _, line := range visible.Lines(s) {
+	var out bytes.Buffer
+	for _, line := range visible.Lines(string(text)) {
 		out.WriteString(line + "\n")
 	}
 	return out.Bytes()

@@ -63,7 +63,7 @@ func (g Grant) validate(now time.Time) error {
 // changed is taken back, the proposal stays pending, and the error says why.
 func (b Bottle) Approve(ctx context.Context, p Proposal, g Grant) (Response, error) {
 	if p.Tool == ToolCapability {
-		return Response{}, errors.New("a capability-block proposal is approved with ApproveRebuild")
+		return Response{}, errors.New("the proposal asks for an image, not for a route")
 	}
 	now := time.Now().UTC()
 	if err := g.validate(now); err != nil {
@@ -93,29 +93,44 @@ func (b Bottle) Reject(ctx context.Context, p Proposal, reason string, by Operat
 	return r, b.decide(ctx, p, r, record, func(*undoList) error { return nil })
 }
 
-// ApproveRebuild makes the proposed Containerfile the bottle's own, answers the
-// proposal, and ends the bottle so that it can be resumed in the new image. current
-// is the file that the operator saw the difference to.
-func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, current []byte, notes string, by Operator) (Response, error) {
+// RebuildGrant is an operator's approval of an image.
+type RebuildGrant struct {
+	// Current is the Containerfile that he was shown the difference to.
+	Current []byte
+	// File is what he approves: the agent's, or his own version of it.
+	File  []byte
+	Notes string // for the agent
+	By    Operator
+}
+
+// ApproveRebuild makes a Containerfile the bottle's own, answers the proposal, and
+// ends the bottle so that it can be resumed in the new image.
+func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) (Response, error) {
 	if p.Capability == nil {
 		return Response{}, errors.New("the proposal does not ask for an image")
 	}
+	if err := (CapabilityRequest{Containerfile: string(g.File)}).validate(); err != nil {
+		return Response{}, err
+	}
 	r := Response{
-		ID: p.ID, Status: StatusApproved, Scope: ScopeBottle, Notes: notes, Time: time.Now().UTC(),
-		Granted: "The proposed Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image when it is resumed.",
+		ID: p.ID, Status: StatusApproved, Scope: ScopeBottle, Notes: g.Notes, Time: time.Now().UTC(),
+		Granted: "The Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image when it is resumed.",
+	}
+	if string(g.File) != p.Capability.Containerfile {
+		r.Status = StatusModified
 	}
 	record := DecisionRecord(p, r)
-	record.By, record.Before, record.After = &by, hash(current), hash([]byte(p.Capability.Containerfile))
-	record.Diff = cut(ContainerfileDiff(current, p))
+	record.By, record.Before, record.After = &g.By, hash(g.Current), hash(g.File)
+	record.Diff = cut(ContainerfileDiff(g.Current, g.File))
 	err := b.decide(ctx, p, r, record, func(*undoList) error {
 		now, err := b.CurrentContainerfile()
 		if err != nil {
 			return err
 		}
-		if string(now) != string(current) {
+		if string(now) != string(g.Current) {
 			return errors.New("the Containerfile has changed since it was shown; look at it again")
 		}
-		return b.Rebuild.Write([]byte(p.Capability.Containerfile))
+		return b.Rebuild.Write(g.File)
 	})
 	if err != nil {
 		return Response{}, err

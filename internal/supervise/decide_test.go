@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,41 +13,42 @@ import (
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/secret"
 	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/supervise/supervisetest"
 )
 
 var wantNew = map[string]any{"host": "new.example.org", "path_allowlist": []string{"/data/"}, "methods": []string{"GET"}, "justification": "the data set"}
 
 func TestDenialReachesNobody(t *testing.T) {
-	l := newLive(t)
-	answer, p := l.ask("egress-block", wantNew)
-	r, err := l.Reject(t.Context(), p, "use the mirror", operator)
+	l := supervisetest.New(t)
+	answer, p := l.Ask("egress-block", wantNew)
+	r, err := l.Reject(t.Context(), p, "use the mirror", supervisetest.Operator)
 	if err != nil || r.Status != supervise.StatusRejected {
 		t.Fatalf("%+v %v", r, err)
 	}
-	if a := <-answer; a.err != nil || a.Status != "rejected" || a.Notes != "use the mirror" {
+	if a := <-answer; a.Err != nil || a.Status != "rejected" || a.Notes != "use the mirror" {
 		t.Errorf("the agent is told %+v", a)
 	}
-	if status, _ := l.get("new.example.org", "/data/x"); status == 200 || l.hits.Load() != 0 {
-		t.Errorf("denied, but status %d and %d requests at the upstream", status, l.hits.Load())
+	if status, _ := l.Get("new.example.org", "/data/x"); status == 200 || l.Hits.Load() != 0 {
+		t.Errorf("denied, but status %d and %d requests at the upstream", status, l.Hits.Load())
 	}
-	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, By: operator}); !errors.Is(err, supervise.ErrDecided) {
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.PreviewPort(p, time.Time{}), Scope: supervise.ScopeBottle, By: supervisetest.Operator}); !errors.Is(err, supervise.ErrDecided) {
 		t.Errorf("approved after the denial: %v", err)
 	}
-	if status, _ := l.get("new.example.org", "/data/x"); status == 200 || l.hits.Load() != 0 {
-		t.Errorf("denied, then tried to approve: status %d, %d requests at the upstream", status, l.hits.Load())
+	if status, _ := l.Get("new.example.org", "/data/x"); status == 200 || l.Hits.Load() != 0 {
+		t.Errorf("denied, then tried to approve: status %d, %d requests at the upstream", status, l.Hits.Load())
 	}
 }
 
 func TestApprovalLetsThroughExactlyThat(t *testing.T) {
-	l := newLive(t)
-	answer, p := l.ask("egress-block", wantNew)
-	change := l.preview(p, time.Time{})
+	l := supervisetest.New(t)
+	answer, p := l.Ask("egress-block", wantNew)
+	change := l.PreviewPort(p, time.Time{})
 	start := time.Now()
-	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeBottle, Notes: "only this", By: operator}); err != nil {
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeBottle, Notes: "only this", By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
 	applied := time.Since(start)
-	if status, reason := l.get("new.example.org", "/data/x"); status != 200 {
+	if status, reason := l.Get("new.example.org", "/data/x"); status != 200 {
 		t.Fatalf("approved, but %d %s", status, reason)
 	}
 	t.Logf("approval → routes in force %v, → first answer %v", applied, time.Since(start))
@@ -54,14 +56,14 @@ func TestApprovalLetsThroughExactlyThat(t *testing.T) {
 		t.Errorf("the agent is told %+v", a)
 	}
 	for _, other := range [][2]string{{"new.example.org", "/datax"}, {"new.example.org", "/other"}, {"newer.example.org", "/data/x"}, {"known.example.org", "/v2/"}} {
-		if status, reason := l.get(other[0], other[1]); status == 200 || l.hits.Load() != 1 {
-			t.Errorf("%v: %d %s, %d requests at the upstream", other, status, reason, l.hits.Load())
+		if status, reason := l.Get(other[0], other[1]); status == 200 || l.Hits.Load() != 1 {
+			t.Errorf("%v: %d %s, %d requests at the upstream", other, status, reason, l.Hits.Load())
 		}
 	}
-	if status, _ := l.get("known.example.org", "/v1/x"); status != 200 {
+	if status, _ := l.Get("known.example.org", "/v1/x"); status != 200 {
 		t.Errorf("what was permitted before gives %d", status)
 	}
-	records := l.records()
+	records := l.Records()
 	if len(records) != 1 || records[0].Status != supervise.StatusApproved || records[0].By.User != "dev" || !strings.Contains(records[0].Diff, "+  - host: new.example.org") ||
 		records[0].Before != egress.Fingerprint(change.Before) || records[0].After != egress.Fingerprint(change.After) {
 		t.Errorf("records %+v", records)
@@ -77,15 +79,15 @@ func TestApprovalLetsThroughExactlyThat(t *testing.T) {
 }
 
 func TestApprovedCredential(t *testing.T) {
-	l := newLive(t)
+	l := supervisetest.New(t)
 	args := map[string]any{"host": "new.example.org", "justification": "private data", "auth": map[string]any{"scheme": "Bearer", "token_ref": "SOMEBODYS_TOKEN"}}
-	answer, p := l.ask("egress-block", args)
-	grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, TokenRef: "MY_TOKEN", By: operator}
-	before := l.snapshot()
+	answer, p := l.Ask("egress-block", args)
+	grant := supervise.Grant{Change: l.PreviewPort(p, time.Time{}), Scope: supervise.ScopeBottle, TokenRef: "MY_TOKEN", By: supervisetest.Operator}
+	before := l.Files()
 	if _, err := l.Approve(t.Context(), p, grant); err == nil || !strings.Contains(err.Error(), "no value") {
 		t.Errorf("approved without the credential's value: %v", err)
 	}
-	l.untouched(before)
+	l.Untouched(before)
 	grant.Token = secret.New("tok-for-the-upstream-only")
 	if _, err := l.Approve(t.Context(), p, grant); err != nil {
 		t.Fatal(err)
@@ -93,38 +95,38 @@ func TestApprovedCredential(t *testing.T) {
 	if a := <-answer; a.Status != "approved" {
 		t.Errorf("the agent is told %+v", a)
 	}
-	if status, reason := l.get("new.example.org", "/x"); status != 200 || l.lastAuth.Load() != "Bearer tok-for-the-upstream-only" {
-		t.Errorf("%d %s, the upstream saw Authorization %q", status, reason, l.lastAuth.Load())
+	if status, reason := l.Get("new.example.org", "/x"); status != 200 || l.LastAuth.Load() != "Bearer tok-for-the-upstream-only" {
+		t.Errorf("%d %s, the upstream saw Authorization %q", status, reason, l.LastAuth.Load())
 	}
-	if text := l.read(l.Audit); strings.Contains(text, "tok-for-the-upstream-only") || !strings.Contains(text, "MY_TOKEN") {
+	if text := l.Read(l.Audit); strings.Contains(text, "tok-for-the-upstream-only") || !strings.Contains(text, "MY_TOKEN") {
 		t.Errorf("audit file: %s", text)
 	}
 }
 
 func TestApprovalEnds(t *testing.T) {
-	l := newLive(t)
-	answer, p := l.ask("egress-block", map[string]any{"host": "known.example.org", "path_allowlist": []string{"/v2/"}, "justification": "the new version"})
+	l := supervisetest.New(t)
+	answer, p := l.Ask("egress-block", map[string]any{"host": "known.example.org", "path_allowlist": []string{"/v2/"}, "justification": "the new version"})
 	until := time.Now().Add(1500 * time.Millisecond)
-	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.preview(p, until), Scope: supervise.ScopeOnce, Until: until, By: operator}); err != nil {
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.PreviewPort(p, until), Scope: supervise.ScopeOnce, Until: until, By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
 	<-answer
-	if status, reason := l.get("known.example.org", "/v2/x"); status != 200 {
+	if status, reason := l.Get("known.example.org", "/v2/x"); status != 200 {
 		t.Fatalf("approved, but %d %s", status, reason)
 	}
 	time.Sleep(time.Until(until) + 10*time.Millisecond)
-	hits := l.hits.Load()
-	if status, reason := l.get("known.example.org", "/v2/x"); status != 403 || reason != "expired" || l.hits.Load() != hits {
-		t.Errorf("after the end: %d %s, %d requests at the upstream", status, reason, l.hits.Load()-hits)
+	hits := l.Hits.Load()
+	if status, reason := l.Get("known.example.org", "/v2/x"); status != 403 || reason != "expired" || l.Hits.Load() != hits {
+		t.Errorf("after the end: %d %s, %d requests at the upstream", status, reason, l.Hits.Load()-hits)
 	}
-	if status, _ := l.get("known.example.org", "/v1/x"); status != 200 {
+	if status, _ := l.Get("known.example.org", "/v1/x"); status != 200 {
 		t.Errorf("the route's own path gives %d afterwards", status)
 	}
 }
 
 func TestModifiedApproval(t *testing.T) {
-	l := newLive(t)
-	answer, p := l.ask("pipelock-block", map[string]any{"failed_url": "https://new.example.org/a/b?c=d", "justification": "a file"})
+	l := supervisetest.New(t)
+	answer, p := l.Ask("pipelock-block", map[string]any{"failed_url": "https://new.example.org/a/b?c=d", "justification": "a file"})
 	ask, err := p.Ask()
 	if err != nil || ask.Host != "new.example.org" || ask.PathAllowlist[0] != "/a/b" {
 		t.Fatalf("%+v %v", ask, err)
@@ -133,7 +135,7 @@ func TestModifiedApproval(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.Replace(string(text), "- /a/b", "- /a/b/c", 1) + "methods: [GET]\nport: " + portText(l.port) + "\n"
+	edited := strings.Replace(string(text), "- /a/b", "- /a/b/c", 1) + "methods: [GET]\nport: " + strconv.Itoa(l.Port) + "\n"
 	if ask, err = supervise.ParseAsk([]byte(edited)); err != nil {
 		t.Fatalf("%v in %s", err, edited)
 	}
@@ -141,16 +143,16 @@ func TestModifiedApproval(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Modified: true, Scope: supervise.ScopeBottle, By: operator}); err != nil {
+	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: change, Modified: true, Scope: supervise.ScopeBottle, By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
 	if a := <-answer; a.Status != "modified" || !strings.Contains(a.Granted, "/a/b/c") {
 		t.Errorf("the agent is told %+v", a)
 	}
-	if status, _ := l.get("new.example.org", "/a/b"); status == 200 {
+	if status, _ := l.Get("new.example.org", "/a/b"); status == 200 {
 		t.Error("what the operator took out is let through")
 	}
-	if status, reason := l.get("new.example.org", "/a/b/c"); status != 200 {
+	if status, reason := l.Get("new.example.org", "/a/b/c"); status != 200 {
 		t.Errorf("what he left gives %d %s", status, reason)
 	}
 }
@@ -158,32 +160,32 @@ func TestModifiedApproval(t *testing.T) {
 func TestFailedApprovalChangesNothing(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		sabotage func(*live, *supervise.Grant)
+		sabotage func(*supervisetest.Live, *supervise.Grant)
 		want     string
 	}{
-		{"egress is dead", func(l *live, _ *supervise.Grant) { l.stopEgress() }, "did not take"},
-		{"the firewall does not come back", func(l *live, _ *supervise.Grant) {
+		{"egress is dead", func(l *supervisetest.Live, _ *supervise.Grant) { l.StopEgress() }, "did not take"},
+		{"the firewall does not come back", func(l *supervisetest.Live, _ *supervise.Grant) {
 			l.ReloadFirewall = func(context.Context) error { return errors.New("it is gone") }
 		}, "it is gone"},
-		{"the routes were changed meanwhile", func(l *live, _ *supervise.Grant) {
-			l.write("egress/config/routes.yaml", []byte("version: 1\nroutes: []\n"))
+		{"the routes were changed meanwhile", func(l *supervisetest.Live, _ *supervise.Grant) {
+			l.Write("egress/config/routes.yaml", []byte("version: 1\nroutes: []\n"))
 		}, "look at it again"},
-		{"the bottle has stopped", func(l *live, _ *supervise.Grant) { l.must(os.Remove(l.Routes)) }, "not running"},
-		{"the audit file is broken", func(l *live, _ *supervise.Grant) { l.write("state/audit.jsonl", []byte("{}\n")) }, "audit"},
-		{"the manifest was changed meanwhile", func(l *live, g *supervise.Grant) {
-			l.write("web.md", []byte("---\nsupervise: true\n---\n"))
+		{"the bottle has stopped", func(l *supervisetest.Live, _ *supervise.Grant) { l.Must(os.Remove(l.Routes)) }, "not running"},
+		{"the audit file is broken", func(l *supervisetest.Live, _ *supervise.Grant) { l.Write("state/audit.jsonl", []byte("{}\n")) }, "audit"},
+		{"the manifest was changed meanwhile", func(l *supervisetest.Live, g *supervise.Grant) {
+			l.Write("web.md", []byte("---\nsupervise: true\n---\n"))
 			var err error
 			g.Scope = supervise.ScopeManifest
-			g.Manifest, err = supervise.ManifestFile{Path: l.path("web.md"), Check: func() error { return nil }}.Preview(g.Change.Ask, "")
-			l.must(err)
-			l.write("web.md", []byte("---\nsupervise: false\n---\n"))
+			g.Manifest, err = supervise.ManifestFile{Path: l.Path("web.md"), Check: func() error { return nil }}.Preview(g.Change.Ask, "")
+			l.Must(err)
+			l.Write("web.md", []byte("---\nsupervise: false\n---\n"))
 		}, "look at it again"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			l := newLive(t)
-			answer, p := l.ask("egress-block", wantNew)
-			grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeBottle, By: operator}
-			before := l.snapshot()
+			l := supervisetest.New(t)
+			answer, p := l.Ask("egress-block", wantNew)
+			grant := supervise.Grant{Change: l.PreviewPort(p, time.Time{}), Scope: supervise.ScopeBottle, By: supervisetest.Operator}
+			before := l.Files()
 			test.sabotage(l, &grant)
 			if data, err := os.ReadFile(l.Routes); err == nil {
 				before[l.Routes] = string(data)
@@ -193,14 +195,14 @@ func TestFailedApprovalChangesNothing(t *testing.T) {
 			if _, err := l.Approve(t.Context(), p, grant); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "still pending") {
 				t.Errorf("error %v, want %q and that it is pending", err, test.want)
 			}
-			l.untouched(before)
+			l.Untouched(before)
 			select {
 			case a := <-answer:
 				t.Errorf("the agent got an answer: %+v", a)
 			default:
 			}
-			l.must(os.RemoveAll(l.Audit))
-			if _, err := l.Reject(t.Context(), p, "end of test", operator); err != nil {
+			l.Must(os.RemoveAll(l.Audit))
+			if _, err := l.Reject(t.Context(), p, "end of test", supervisetest.Operator); err != nil {
 				t.Error(err)
 			}
 			<-answer
@@ -209,12 +211,12 @@ func TestFailedApprovalChangesNothing(t *testing.T) {
 }
 
 func TestManifestApproval(t *testing.T) {
-	l := newLive(t)
-	l.write("web.md", []byte("---\n# mine\nsupervise: true\n---\n"))
-	answer, p := l.ask("egress-block", wantNew)
-	grant := supervise.Grant{Change: l.preview(p, time.Time{}), Scope: supervise.ScopeManifest, By: operator}
+	l := supervisetest.New(t)
+	l.Write("web.md", []byte("---\n# mine\nsupervise: true\n---\n"))
+	answer, p := l.Ask("egress-block", wantNew)
+	grant := supervise.Grant{Change: l.PreviewPort(p, time.Time{}), Scope: supervise.ScopeManifest, By: supervisetest.Operator}
 	var err error
-	if grant.Manifest, err = (supervise.ManifestFile{Path: l.path("web.md"), Check: func() error { return nil }}).Preview(grant.Change.Ask, ""); err != nil {
+	if grant.Manifest, err = (supervise.ManifestFile{Path: l.Path("web.md"), Check: func() error { return nil }}).Preview(grant.Change.Ask, ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Approve(t.Context(), p, grant); err != nil {
@@ -223,15 +225,15 @@ func TestManifestApproval(t *testing.T) {
 	if a := <-answer; a.Status != "approved" || a.Scope != "manifest" {
 		t.Errorf("the agent is told %+v", a)
 	}
-	if text := l.read(l.path("web.md")); !strings.Contains(text, "# mine") || !strings.Contains(text, "- host: new.example.org:"+portText(l.port)) {
+	if text := l.Read(l.Path("web.md")); !strings.Contains(text, "# mine") || !strings.Contains(text, "- host: new.example.org:"+strconv.Itoa(l.Port)) {
 		t.Errorf("manifest: %s", text)
 	}
 }
 
 func TestGrantLimits(t *testing.T) {
-	l := newLive(t)
-	answer, p := l.ask("egress-block", wantNew)
-	change := l.preview(p, time.Time{})
+	l := supervisetest.New(t)
+	answer, p := l.Ask("egress-block", wantNew)
+	change := l.PreviewPort(p, time.Time{})
 	soon := time.Now().Add(time.Minute)
 	for name, g := range map[string]supervise.Grant{
 		"once without an end":  {Scope: supervise.ScopeOnce},
@@ -239,21 +241,21 @@ func TestGrantLimits(t *testing.T) {
 		"no scope":             {Until: soon},
 		"in the past":          {Scope: supervise.ScopeOnce, Until: time.Now().Add(-time.Second)},
 	} {
-		g.Change, g.By = change, operator
+		g.Change, g.By = change, supervisetest.Operator
 		if _, err := l.Approve(t.Context(), p, g); err == nil {
 			t.Errorf("%s: approved", name)
 		}
 	}
-	if _, err := l.Reject(t.Context(), p, "", operator); err != nil {
+	if _, err := l.Reject(t.Context(), p, "", supervisetest.Operator); err != nil {
 		t.Error(err)
 	}
 	<-answer
 }
 
 func TestApproveRebuild(t *testing.T) {
-	l := newLive(t)
-	l.write("state/Dockerfile", []byte("FROM base\n"))
-	answer, p := l.ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
+	l := supervisetest.New(t)
+	l.Write("state/Dockerfile", []byte("FROM base\n"))
+	answer, p := l.Ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
 	var steps []string
 	l.Rebuild = supervise.Rebuild{
 		Write: func([]byte) error { steps = append(steps, "write"); return errors.New("no space") },
@@ -266,18 +268,18 @@ func TestApproveRebuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := supervise.ContainerfileDiff(current, p); !strings.Contains(d, "+RUN apt-get install -y jq") {
+	if d := supervise.ContainerfileDiff(current, []byte(p.Capability.Containerfile)); !strings.Contains(d, "+RUN apt-get install -y jq") {
 		t.Errorf("diff %s", d)
 	}
-	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err == nil || !strings.Contains(err.Error(), "still pending") || len(steps) != 1 {
+	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err == nil || !strings.Contains(err.Error(), "still pending") || len(steps) != 1 {
 		t.Errorf("a disk that is full: %v, steps %q", err, steps)
 	}
-	if _, err := l.ApproveRebuild(t.Context(), p, []byte("FROM other\n"), "", operator); err == nil || !strings.Contains(err.Error(), "look at it again") {
+	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: []byte("FROM other\n"), File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err == nil || !strings.Contains(err.Error(), "look at it again") {
 		t.Errorf("another file than was shown: %v", err)
 	}
 	steps = nil
 	l.Rebuild.Write = func(file []byte) error { steps = append(steps, string(file)); return nil }
-	if _, err := l.ApproveRebuild(t.Context(), p, current, "", operator); err != nil {
+	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
 	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || !strings.Contains(steps[1], "podbottle resume demo-abc12") {
@@ -290,14 +292,14 @@ func TestApproveRebuild(t *testing.T) {
 
 // BenchmarkApproval measures from the operator's decision to the table in force.
 func BenchmarkApproval(b *testing.B) {
-	l := newLive(b)
+	l := supervisetest.New(b)
 	for b.Loop() {
 		b.StopTimer()
-		answer, p := l.ask("egress-block", wantNew)
+		answer, p := l.Ask("egress-block", wantNew)
 		until := time.Now().Add(time.Hour)
-		change := l.preview(p, until)
+		change := l.PreviewPort(p, until)
 		b.StartTimer()
-		if _, err := l.Approve(b.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeOnce, Until: until, By: operator}); err != nil {
+		if _, err := l.Approve(b.Context(), p, supervise.Grant{Change: change, Scope: supervise.ScopeOnce, Until: until, By: supervisetest.Operator}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

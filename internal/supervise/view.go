@@ -27,8 +27,8 @@ type View struct {
 	// Problem says why it cannot be approved now; empty when it can.
 	Problem string `json:"problem,omitempty"`
 
-	change  Change
-	current []byte // Containerfile
+	// Current is the Containerfile that Diff is against.
+	Current []byte `json:"-"`
 }
 
 // View works out what an operator has to know about a proposal. An approval until
@@ -37,15 +37,7 @@ func (b Bottle) View(entry Entry, now, until time.Time) View {
 	p := entry.Proposal
 	v := View{Proposal: p, Response: entry.Response, Warnings: []string{}}
 	if p.Capability != nil {
-		current, err := b.CurrentContainerfile()
-		if err != nil {
-			v.Problem = visible.String(err.Error())
-		}
-		v.current = current
-		v.Diff = ContainerfileDiff(current, p)
-		v.Summary = "Builds this Containerfile as the bottle's image. The bottle stops, and goes on in the new image when it is resumed."
-		v.Warnings = append(v.Warnings, "The build runs what the file says, with network access and without any secret.")
-		return v
+		return b.viewImage(v, []byte(p.Capability.Containerfile))
 	}
 	ask, err := p.Ask()
 	if err != nil {
@@ -53,6 +45,27 @@ func (b Bottle) View(entry Entry, now, until time.Time) View {
 		return v
 	}
 	return b.viewAsk(v, ask, now, until)
+}
+
+// ViewModified is View for what the operator made of the proposal: another ask, or
+// another Containerfile.
+func (b Bottle) ViewModified(p Proposal, ask *Ask, file []byte, now, until time.Time) View {
+	v := View{Proposal: p, Warnings: []string{}}
+	if ask != nil {
+		return b.viewAsk(v, *ask, now, until)
+	}
+	return b.viewImage(v, file)
+}
+
+func (b Bottle) viewImage(v View, file []byte) View {
+	var err error
+	if v.Current, err = b.CurrentContainerfile(); err != nil {
+		v.Problem = visible.String(err.Error())
+	}
+	v.Diff = ContainerfileDiff(v.Current, file)
+	v.Summary = "Builds this Containerfile as the bottle's image. The bottle stops, and goes on in the new image when it is resumed."
+	v.Warnings = append(v.Warnings, "The build runs what the file says, without any secret and without a directory of the host.")
+	return v
 }
 
 // viewAsk fills in what granting ask, the agent's or the operator's, would do.
@@ -64,7 +77,6 @@ func (b Bottle) viewAsk(v View, ask Ask, now, until time.Time) View {
 		v.Summary = "Asks for " + v.Proposal.Asks()
 		return v
 	}
-	v.change = change
 	v.Summary, v.Diff, v.NeedsToken = change.Summary, strings.Join(visible.Lines(change.Diff), "\n"), change.Slot != ""
 	v.Warnings = append([]string{}, change.Warnings...)
 	return v

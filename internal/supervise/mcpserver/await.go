@@ -62,5 +62,6 @@ func alive(call context.Context, request *mcp.CallToolRequest, id string, waited
 		})
 		return
 	}
+	//nolint:staticcheck // deprecated, but the only sign of life for clients that ask for no progress
 	_ = request.Session.Log(call, &mcp.LoggingMessageParams{Level: "info", Logger: supervise.ServerName, Data: message})
 }

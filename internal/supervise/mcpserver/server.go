@@ -124,6 +124,7 @@ type gone struct{}
 func (s *Server) handler(ctx context.Context) http.Handler {
 	server := mcp.NewServer(&mcp.Implementation{Name: "bot-bottle-supervise", Title: "podbottle supervise", Version: s.config.Version}, &mcp.ServerOptions{
 		Instructions: instructions,
+		//nolint:staticcheck // see alive
 		Capabilities: &mcp.ServerCapabilities{Logging: &mcp.LoggingCapabilities{}},
 	})
 	s.addTools(ctx, server)

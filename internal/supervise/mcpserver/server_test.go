@@ -280,7 +280,12 @@ func TestSameSessionAfterRestart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- New(b.config, b.queue).Serve(ctx, listener) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
 	_, text, err := call[statuses](t.Context(), session, "proposal-status", nil)
 	if err != nil { // net/http may pick a kept connection before it has seen it close
 		_, text, err = call[statuses](t.Context(), session, "proposal-status", nil)

@@ -32,22 +32,32 @@ func (s *Server) watch(ctx context.Context) error {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
 			s.config.Log.Error("queue", "error", err.Error())
 		}
+		if err := waitForChange(ctx, watcher, tick.C); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// waitForChange returns when a file has come into the queue, or at the next tick.
+func waitForChange(ctx context.Context, watcher *fsnotify.Watcher, tick <-chan time.Time) error {
+	for {
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick:
 			return nil
-		case <-tick.C:
 		case event, ok := <-watcher.Events:
 			if !ok {
 				return errors.New("watch queue: the watcher ended")
 			}
-			if !event.Has(fsnotify.Create) {
-				continue
+			if event.Has(fsnotify.Create) {
+				return nil
 			}
-		case err, ok := <-watcher.Errors:
-			if !ok {
-				return errors.New("watch queue: the watcher ended")
-			}
-			s.config.Log.Warn("queue", "error", err.Error())
+		case <-watcher.Errors: // such as events that were lost
+			return nil
 		}
 	}
 }

@@ -1,4 +1,6 @@
-package supervise_test
+// Package supervisetest runs a whole bottle without containers for tests: the real
+// supervise server, egress and firewall, and an upstream that counts.
+package supervisetest
 
 import (
 	"context"
@@ -32,20 +34,20 @@ import (
 	"github.com/podbottle/podbottle/internal/supervise/mcpserver"
 )
 
-// live is a bottle without containers: the real supervise server, egress and
+// Live is a bottle without containers: the real supervise server, egress and
 // firewall in this process, with their files where podbottle puts them, and an
 // upstream that counts what reaches it.
-type live struct {
+type Live struct {
 	testing.TB
 	supervise.Bottle
 	dir      string
-	agent    *mcp.ClientSession
-	web      *http.Client // the agent's, through egress
-	port     int          // of the upstream
-	hits     atomic.Int64
-	lastAuth atomic.Value // Authorization of the last request, as the upstream saw it
+	Agent    *mcp.ClientSession
+	Web      *http.Client // the agent's, through egress
+	Port     int          // of the upstream
+	Hits     atomic.Int64
+	LastAuth atomic.Value // Authorization of the last request, as the upstream saw it
 
-	stopEgress func()
+	StopEgress func()
 	firewall   *process
 }
 
@@ -53,96 +55,107 @@ type live struct {
 type process struct {
 	run  func(context.Context) error
 	stop func()
+	err  error // after stop
 }
 
 func (p *process) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx) }()
-	p.stop = sync.OnceFunc(func() { cancel(); <-done })
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.err = p.run(ctx)
+	}()
+	p.stop = sync.OnceFunc(func() {
+		cancel()
+		<-done
+	})
 }
 
-// newLive starts a bottle with one route, to known.example.org/v1/.
-func newLive(t testing.TB) *live {
+// New starts a bottle with one route, to known.example.org/v1/.
+func New(t testing.TB) *Live {
 	t.Helper()
-	l := &live{TB: t, dir: t.TempDir()}
+	l := &Live{TB: t, dir: t.TempDir()}
 	for _, dir := range []string{"egress/config", "egress/secrets", "egress/run", "egress/data", "pipelock/config", "state"} {
-		if err := os.MkdirAll(l.path(dir), 0o755); err != nil {
+		if err := os.MkdirAll(l.Path(dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	upstreamCA := l.startUpstream()
 	known := egress.Route{
-		Host: "known.example.org", Port: l.port, PathAllowlist: []string{"/v1/"},
+		Host: "known.example.org", Port: l.Port, PathAllowlist: []string{"/v1/"},
 		SSRFIPAllowlist: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	}
 	table, err := egress.FormatRoutes([]egress.Route{known})
-	l.must(err)
-	l.write("egress/config/routes.yaml", table)
+	l.Must(err)
+	l.Write("egress/config/routes.yaml", table)
 	config, err := pipelock.NewConfig([]egress.Route{known}).Marshal()
-	l.must(err)
-	l.write("pipelock/config/pipelock.yaml", config)
+	l.Must(err)
+	l.Write("pipelock/config/pipelock.yaml", config)
 	l.Bottle = supervise.Bottle{
-		Slug: "demo-abc12", Queue: l.path("queue/demo-abc12"), Audit: l.path("state/audit.jsonl"),
-		Routes: l.path("egress/config/routes.yaml"), RoutesStatus: l.path("egress/run/routes.json"), Secrets: l.path("egress/secrets"),
-		Firewall: l.path("pipelock/config/pipelock.yaml"), Containerfile: l.path("state/Dockerfile"),
+		Slug: "demo-abc12", Queue: l.Path("queue/demo-abc12"), Audit: l.Path("state/audit.jsonl"),
+		Routes: l.Path("egress/config/routes.yaml"), RoutesStatus: l.Path("egress/run/routes.json"), Secrets: l.Path("egress/secrets"),
+		Firewall: l.Path("pipelock/config/pipelock.yaml"), Containerfile: l.Path("state/Dockerfile"),
 	}
 	l.startSidecars(upstreamCA)
 	return l
 }
 
-func (l *live) path(name string) string { return filepath.Join(l.dir, name) }
+// Path is a file's path below the bottle's directory.
+func (l *Live) Path(name string) string { return filepath.Join(l.dir, name) }
 
-func (l *live) must(err error) {
+// Must ends the test on an error.
+func (l *Live) Must(err error) {
 	l.Helper()
 	if err != nil {
 		l.Fatal(err)
 	}
 }
 
-func (l *live) write(name string, data []byte) {
+// Write writes a file below the bottle's directory.
+func (l *Live) Write(name string, data []byte) {
 	l.Helper()
-	l.must(os.WriteFile(l.path(name), data, 0o644))
+	l.Must(os.WriteFile(l.Path(name), data, 0o644))
 }
 
-func (l *live) read(name string) string {
+// Read reads a file by its full path.
+func (l *Live) Read(name string) string {
 	l.Helper()
 	data, err := os.ReadFile(name)
-	l.must(err)
+	l.Must(err)
 	return string(data)
 }
 
 // startUpstream serves every example.org name and returns who signs for them.
-func (l *live) startUpstream() *x509.CertPool {
+func (l *Live) startUpstream() *x509.CertPool {
 	cert, key, err := egress.MintCA("upstream", time.Now(), time.Hour)
-	l.must(err)
+	l.Must(err)
 	authority, err := intercept.NewAuthority(cert, key)
-	l.must(err)
+	l.Must(err)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		l.hits.Add(1)
-		l.lastAuth.Store(r.Header.Get("Authorization"))
+		l.Hits.Add(1)
+		l.LastAuth.Store(r.Header.Get("Authorization"))
 		_, _ = w.Write([]byte("hello"))
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return authority.Leaf(hello.ServerName) }}
 	server.StartTLS()
 	l.Cleanup(server.Close)
-	l.port = server.Listener.Addr().(*net.TCPAddr).Port
+	l.Port = server.Listener.Addr().(*net.TCPAddr).Port
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(cert)
 	return pool
 }
 
 // startSidecars starts the firewall, egress and supervise, and connects the agent.
-func (l *live) startSidecars(upstreamCA *x509.CertPool) {
+func (l *Live) startSidecars(upstreamCA *x509.CertPool) {
 	firewallCert, firewallKey, err := egress.MintCA("firewall", time.Now(), time.Hour)
-	l.must(err)
+	l.Must(err)
 	firewallAuthority, err := intercept.NewAuthority(firewallCert, firewallKey)
-	l.must(err)
+	l.Must(err)
 	firewallAddr := l.freeAddr()
 	names := loopbackNames(l)
 	l.firewall = &process{run: func(ctx context.Context) error {
-		config, err := pipelock.ParseConfig([]byte(l.read(l.Bottle.Firewall)))
+		config, err := pipelock.ParseConfig([]byte(l.Read(l.Bottle.Firewall)))
 		if err != nil {
 			return err
 		}
@@ -155,7 +168,7 @@ func (l *live) startSidecars(upstreamCA *x509.CertPool) {
 		}).Serve(ctx, listener)
 	}}
 	l.firewall.start()
-	l.Cleanup(func() { l.firewall.stop() })
+	l.stopAtEnd(l.firewall)
 	l.ReloadFirewall = func(ctx context.Context) error { // as with pipelock: a restart of that one container
 		l.firewall.stop()
 		l.firewall.start()
@@ -163,34 +176,34 @@ func (l *live) startSidecars(upstreamCA *x509.CertPool) {
 	}
 
 	agentCert, agentKey, err := egress.MintCA("agent", time.Now(), time.Hour)
-	l.must(err)
-	l.write("egress/secrets/ca.crt", agentCert)
-	l.write("egress/secrets/ca.key", agentKey)
-	l.write("egress/secrets/firewall-ca.crt", firewallCert)
+	l.Must(err)
+	l.Write("egress/secrets/ca.crt", agentCert)
+	l.Write("egress/secrets/ca.key", agentKey)
+	l.Write("egress/secrets/firewall-ca.crt", firewallCert)
 	egressAddr := l.freeAddr()
 	way := &process{run: func(ctx context.Context) error {
 		return proxy.Run(ctx, []string{
-			"--slug", "demo-abc12", "--listen", egressAddr, "--firewall", firewallAddr, "--config", l.path("egress/config"),
-			"--secrets", l.path("egress/secrets"), "--run", l.path("egress/run"), "--state", l.path("egress/data"),
+			"--slug", "demo-abc12", "--listen", egressAddr, "--firewall", firewallAddr, "--config", l.Path("egress/config"),
+			"--secrets", l.Path("egress/secrets"), "--run", l.Path("egress/run"), "--state", l.Path("egress/data"),
 		})
 	}}
 	way.start()
-	l.stopEgress = func() { way.stop() }
-	l.Cleanup(l.stopEgress)
-	l.must(dial(context.Background(), egressAddr))
+	l.StopEgress = func() { way.stop() }
+	l.stopAtEnd(way)
+	l.Must(dial(context.Background(), egressAddr))
 	trust := x509.NewCertPool()
 	trust.AppendCertsFromPEM(agentCert)
-	l.web = &http.Client{Transport: &http.Transport{
+	l.Web = &http.Client{Transport: &http.Transport{
 		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: egressAddr}),
 		TLSClientConfig: &tls.Config{RootCAs: trust}, DisableKeepAlives: true,
 	}}
 
-	l.must(supervise.CreateQueue(l.Queue))
+	l.Must(supervise.CreateQueue(l.Queue))
 	queue, err := supervise.OpenQueue(l.Queue)
-	l.must(err)
+	l.Must(err)
 	l.Cleanup(func() { _ = queue.Close() })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	l.must(err)
+	l.Must(err)
 	limits := mcpserver.DefaultLimits
 	limits.Burst = 1 << 20 // the benchmark asks without pause
 	server := &process{run: func(ctx context.Context) error {
@@ -200,17 +213,27 @@ func (l *live) startSidecars(upstreamCA *x509.CertPool) {
 		}, queue).Serve(ctx, listener)
 	}}
 	server.start()
-	l.Cleanup(func() { server.stop() })
-	l.agent, err = mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, nil).
+	l.stopAtEnd(server)
+	l.Agent, err = mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, nil).
 		Connect(l.Context(), &mcp.StreamableClientTransport{Endpoint: "http://" + listener.Addr().String(), DisableStandaloneSSE: true}, nil)
-	l.must(err)
-	l.Cleanup(func() { _ = l.agent.Close() })
+	l.Must(err)
+	l.Cleanup(func() { _ = l.Agent.Close() })
+}
+
+// stopAtEnd stops a process when the test ends; it must not have failed before.
+func (l *Live) stopAtEnd(p *process) {
+	l.Cleanup(func() {
+		p.stop()
+		if p.err != nil && !errors.Is(p.err, context.Canceled) {
+			l.Error(p.err)
+		}
+	})
 }
 
 // freeAddr is a loopback address that nothing listens on.
-func (l *live) freeAddr() string {
+func (l *Live) freeAddr() string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	l.must(err)
+	l.Must(err)
 	defer listener.Close()
 	return listener.Addr().String()
 }
@@ -227,9 +250,9 @@ func dial(ctx context.Context, addr string) error {
 }
 
 // loopbackNames is a resolver over a DNS server for which every name is 127.0.0.1.
-func loopbackNames(l *live) *net.Resolver {
+func loopbackNames(l *Live) *net.Resolver {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	l.must(err)
+	l.Must(err)
 	l.Cleanup(func() { _ = conn.Close() })
 	go func() {
 		query := make([]byte, 512)
@@ -260,11 +283,11 @@ func loopbackNames(l *live) *net.Resolver {
 	}}
 }
 
-// get makes a request as the agent and returns the status and the reason of a refusal.
-func (l *live) get(host, path string) (int, string) {
+// Get makes a request as the agent and returns the status and the reason of a refusal.
+func (l *Live) Get(host, path string) (int, string) {
 	l.Helper()
-	u := url.URL{Scheme: "https", Host: net.JoinHostPort(host, portText(l.port)), Path: path}
-	response, err := l.web.Get(u.String())
+	u := url.URL{Scheme: "https", Host: net.JoinHostPort(host, portText(l.Port)), Path: path}
+	response, err := l.Web.Get(u.String())
 	if err != nil {
 		return 0, err.Error() // a port that no route has is refused at CONNECT
 	}
@@ -274,23 +297,23 @@ func (l *live) get(host, path string) (int, string) {
 
 func portText(port int) string { return (&net.TCPAddr{Port: port}).String()[1:] }
 
-// answered is the result of a call.
-type answered struct {
+// Answer is the result of a call.
+type Answer struct {
 	ID, Status, Notes, Granted, Scope string
-	err                               error
+	Err                               error
 }
 
-// ask calls a tool as the agent and returns a channel for its answer, and the proposal.
-func (l *live) ask(tool string, args map[string]any) (<-chan answered, supervise.Proposal) {
+// Ask calls a tool as the agent and returns a channel for its answer, and the proposal.
+func (l *Live) Ask(tool string, args map[string]any) (<-chan Answer, supervise.Proposal) {
 	l.Helper()
-	result := make(chan answered, 1)
+	result := make(chan Answer, 1)
 	go func() {
-		var a answered
-		r, err := l.agent.CallTool(context.Background(), &mcp.CallToolParams{Name: tool, Arguments: args})
+		var a Answer
+		r, err := l.Agent.CallTool(context.Background(), &mcp.CallToolParams{Name: tool, Arguments: args})
 		if err == nil {
 			err = json.Unmarshal([]byte(r.Content[0].(*mcp.TextContent).Text), &a)
 		}
-		a.err = err
+		a.Err = err
 		result <- a
 	}()
 	for range 1000 {
@@ -307,22 +330,23 @@ func (l *live) ask(tool string, args map[string]any) (<-chan answered, supervise
 	return nil, supervise.Proposal{}
 }
 
-// preview shows what a proposal would change, with the upstream's port, which
+// PreviewPort shows what a proposal would change, with the upstream's port, which
 // egress-block cannot ask for.
-func (l *live) preview(p supervise.Proposal, until time.Time) supervise.Change {
+func (l *Live) PreviewPort(p supervise.Proposal, until time.Time) supervise.Change {
 	l.Helper()
 	ask, err := p.Ask()
-	l.must(err)
-	ask.Port = l.port
+	l.Must(err)
+	ask.Port = l.Port
 	change, err := l.Preview(ask, time.Now(), until)
-	l.must(err)
+	l.Must(err)
 	return change
 }
 
-var operator = supervise.Operator{User: "dev", UID: 1000, Host: "desk", Via: "test"}
+// Operator decides in tests.
+var Operator = supervise.Operator{User: "dev", UID: 1000, Host: "desk", Via: "test"}
 
-// untouched checks that a failed decision left everything as it was.
-func (l *live) untouched(before map[string]string) {
+// Untouched checks that a failed decision left everything as it was.
+func (l *Live) Untouched(before map[string]string) {
 	l.Helper()
 	for path, want := range before {
 		data, err := os.ReadFile(path)
@@ -338,19 +362,20 @@ func (l *live) untouched(before map[string]string) {
 	}
 }
 
-func (l *live) snapshot() map[string]string {
+// Files are the contents of the files that an approval changes.
+func (l *Live) Files() map[string]string {
 	return map[string]string{
-		l.Routes: l.read(l.Routes), l.Bottle.Firewall: l.read(l.Bottle.Firewall), filepath.Join(l.Secrets, "EGRESS_TOKEN_0"): "",
+		l.Routes: l.Read(l.Routes), l.Bottle.Firewall: l.Read(l.Bottle.Firewall), filepath.Join(l.Secrets, "EGRESS_TOKEN_0"): "",
 	}
 }
 
-// records are the lines of the host's audit file.
-func (l *live) records() []supervise.Record {
+// Records are the lines of the host's audit file.
+func (l *Live) Records() []supervise.Record {
 	l.Helper()
 	var records []supervise.Record
-	for line := range strings.Lines(l.read(l.Audit)) {
+	for line := range strings.Lines(l.Read(l.Audit)) {
 		var r supervise.Record
-		l.must(json.Unmarshal([]byte(line), &r))
+		l.Must(json.Unmarshal([]byte(line), &r))
 		records = append(records, r)
 	}
 	return records
