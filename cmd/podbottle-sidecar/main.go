@@ -1,6 +1,6 @@
 // Command podbottle-sidecar is the program in every container of a bottle that
 // is not the agent's own: podbottle-sidecar egress | git-gate | supervise |
-// firewall | handover. It links no Podman code.
+// firewall | handover | probe. It links no Podman code.
 package main
 
 import (
@@ -18,6 +18,7 @@ import (
 	"github.com/podbottle/podbottle/internal/handover"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
 	"github.com/podbottle/podbottle/internal/supervise/mcpserver"
+	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
 // version is set by the linker.
@@ -31,6 +32,7 @@ func services() map[string]service {
 		"egress":    proxy.Run,
 		"firewall":  firewall.Run,
 		"handover":  handover.Main,
+		"probe":     probe.Main,
 		"supervise": mcpserver.Run,
 		"version": func(context.Context, []string) error {
 			_, err := fmt.Println("podbottle-sidecar", version)

@@ -72,6 +72,7 @@ type Bottle struct {
 	InfraName string            // bot-bottle-<slug>-infra
 	Internal  Network           // the agent's only network
 	Uplink    Network           // of the pod's infra container only
+	Hosts     []Host            // names that the sidecars know, beside Podman's own
 	Volumes   []string          // named volumes; Podman fills them from the image on first use
 	// Files are written below the bottle's runtime directory before the containers are created.
 	Files []File

@@ -33,6 +33,7 @@ func New(plan *resolve.Plan, o Options) (*Bottle, error) {
 		InfraName: base + "-infra",
 		Internal:  Network{Name: base + "-internal", InterfaceName: "int0", Internal: true},
 		Uplink:    Network{Name: base + "-uplink", InterfaceName: "up0", Options: map[string]string{"isolate": "strict"}},
+		Hosts:     o.Hosts,
 		Volumes:   []string{HomeVolume(plan.Slug)},
 		Slice: Slice{
 			Name:      SliceName(plan.Slug),

@@ -36,6 +36,8 @@ type Options struct {
 	StateDir string
 	// Home holds files for the agent's home, beside the provider's.
 	Home []provider.File
+	// Hosts are further names that the sidecars know.
+	Hosts []Host
 	// SSHAuthSock is the host's agent socket for git-gate; empty for none.
 	SSHAuthSock string
 }

@@ -39,6 +39,8 @@ type Request struct {
 	OnApproval    string
 	Limits        config.Limits
 	Term          string
+	// Trial makes a bottle that is there to be attacked; nil for an ordinary one.
+	Trial *Trial
 }
 
 // FirewallChoice says which program stands behind egress and where it comes from.

@@ -51,7 +51,7 @@ func (s *launch) blueprint(images blueprint.Images, secrets blueprint.Secrets) (
 	if err != nil {
 		return nil, err
 	}
-	return blueprint.New(s.plan, blueprint.Options{
+	options := blueprint.Options{
 		Images:         images,
 		SidecarProgram: s.sidecar.Program,
 		Firewall:       s.firewall.Engine,
@@ -67,7 +67,11 @@ func (s *launch) blueprint(images blueprint.Images, secrets blueprint.Secrets) (
 		StateDir:       tree.Dir(),
 		Home:           home,
 		SSHAuthSock:    s.sshAuthSock(),
-	})
+	}
+	if s.request.Trial != nil {
+		options.Hosts = s.request.Trial.Hosts
+	}
+	return blueprint.New(s.plan, options)
 }
 
 // secrets looks the tokens and keys up and mints the bottle's certificates.

@@ -139,6 +139,9 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 			return errors.Join(err, s.discard())
 		}
 	}
+	if s.request.Trial != nil {
+		s.try(s.request.Trial)
+	}
 	for _, warning := range s.plan.Warnings {
 		fmt.Fprintln(s.Err, "Warning:", warning)
 	}

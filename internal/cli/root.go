@@ -78,6 +78,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newInit(streams),
 		newEdit(streams),
 		newGit(streams),
+		newVerify(streams),
 		newVersion(streams, version),
 	)
 	return root

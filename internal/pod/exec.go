@@ -13,8 +13,13 @@ import (
 // Exec runs a command in a container and returns its exit status. Its terminal
 // is raw while it runs; the detach keys leave it running.
 func (c *Client) Exec(ctx context.Context, name string, command []string, terminal bool, streams IO) (int, error) {
+	return c.execAs(ctx, name, "", command, terminal, streams)
+}
+
+// execAs is Exec as a user, uid:gid; empty for the container's own.
+func (c *Client) execAs(ctx context.Context, name, user string, command []string, terminal bool, streams IO) (int, error) {
 	id, err := containers.ExecCreate(c.with(ctx), name, &handlers.ExecCreateConfig{ExecOptions: dockerContainer.ExecOptions{
-		Cmd: command, Tty: terminal, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+		Cmd: command, User: user, Tty: terminal, AttachStdin: true, AttachStdout: true, AttachStderr: true,
 	}})
 	if err != nil {
 		return 0, fmt.Errorf("container %s: exec: %w", name, err)

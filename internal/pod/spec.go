@@ -19,6 +19,10 @@ import (
 // security options: every member would inherit them.
 func podSpec(b *blueprint.Bottle, a blueprint.Addresses) *types.PodSpec {
 	shareParent := false
+	var hosts []string
+	for _, h := range b.Hosts {
+		hosts = append(hosts, h.Name+":"+h.Addr.String())
+	}
 	return &types.PodSpec{PodSpecGen: specgen.PodSpecGenerator{
 		PodBasicConfig: specgen.PodBasicConfig{
 			Name:             b.PodName,
@@ -30,7 +34,8 @@ func podSpec(b *blueprint.Bottle, a blueprint.Addresses) *types.PodSpec {
 			ShareParent:      &shareParent,
 		},
 		PodNetworkConfig: specgen.PodNetworkConfig{
-			NetNS: specgen.Namespace{NSMode: specgen.Bridge},
+			NetNS:   specgen.Namespace{NSMode: specgen.Bridge},
+			HostAdd: hosts,
 			Networks: map[string]nettypes.PerNetworkOptions{
 				b.Internal.Name: {InterfaceName: b.Internal.InterfaceName, StaticIPs: []net.IP{ip(a.Pod)}},
 				b.Uplink.Name:   {InterfaceName: b.Uplink.InterfaceName},

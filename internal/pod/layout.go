@@ -1,0 +1,120 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"github.com/containers/podman/v5/pkg/bindings/network"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+)
+
+// Layout is where the parts of a running bottle are on its networks.
+type Layout struct {
+	Subnet  netip.Prefix // of the internal network
+	Gateway netip.Addr   // of the internal network
+	Pod     netip.Addr   // the sidecars', on the internal network
+	Agent   netip.Addr
+	// Outside are addresses that the agent has no way to: the pod's on the uplink, the
+	// uplink's gateway, and both of every other bottle.
+	Outside []netip.Addr
+}
+
+// Layout asks Podman for the addresses of a bottle.
+func (c *Client) Layout(ctx context.Context, slug string) (Layout, error) {
+	var l Layout
+	base := "bot-bottle-" + slug
+	found, err := c.Find(ctx, slug)
+	if err != nil {
+		return l, err
+	}
+	internal, err := network.Inspect(c.with(ctx), base+"-internal", nil)
+	if err != nil {
+		return l, fmt.Errorf("network %s-internal: %w", base, err)
+	}
+	if len(internal.Subnets) == 0 {
+		return l, fmt.Errorf("network %s-internal has no subnet", base)
+	}
+	if l.Subnet, err = netip.ParsePrefix(internal.Subnets[0].Subnet.String()); err != nil {
+		return l, err
+	}
+	// The bridge has the first address even where the network hands out no gateway.
+	l.Gateway = l.Subnet.Masked().Addr().Next()
+	agent, err := c.addresses(ctx, found.Container)
+	if err != nil {
+		return l, err
+	}
+	l.Agent = agent[base+"-internal"].own
+	pod, err := c.addresses(ctx, base+"-infra")
+	if err != nil {
+		return l, err
+	}
+	l.Pod = pod[base+"-internal"].own
+	l.Outside = pod[base+"-uplink"].list()
+	if !l.Agent.IsValid() || !l.Pod.IsValid() || len(l.Outside) == 0 {
+		return l, fmt.Errorf("podman does not say which addresses bottle %s has", slug)
+	}
+	all, err := c.List(ctx)
+	if err != nil {
+		return l, err
+	}
+	for _, other := range all {
+		if other.Slug == slug || other.Services["infra"] != "running" {
+			continue
+		}
+		// A bottle that ends at this moment has no addresses any more.
+		networks, err := c.addresses(ctx, "bot-bottle-"+other.Slug+"-infra")
+		if err != nil {
+			continue
+		}
+		for _, a := range networks {
+			l.Outside = append(l.Outside, a.list()...)
+		}
+	}
+	return l, nil
+}
+
+// ContainerOf is the name of a bottle's sidecar.
+func ContainerOf(slug string, s blueprint.Service) string {
+	return "bot-bottle-" + slug + "-" + string(s)
+}
+
+// place is a container on one network.
+type place struct{ own, gateway netip.Addr }
+
+func (p place) list() []netip.Addr {
+	var list []netip.Addr
+	for _, addr := range []netip.Addr{p.own, p.gateway} {
+		if addr.IsValid() {
+			list = append(list, addr)
+		}
+	}
+	return list
+}
+
+// addresses maps the networks of a container to its place there.
+func (c *Client) addresses(ctx context.Context, name string) (map[string]place, error) {
+	got, err := containers.Inspect(c.with(ctx), name, nil)
+	if err != nil {
+		return nil, fmt.Errorf("container %s: %w", name, err)
+	}
+	places := map[string]place{}
+	if got.NetworkSettings == nil {
+		return places, nil
+	}
+	for network, n := range got.NetworkSettings.Networks {
+		places[network] = place{own: parseIP(n.IPAddress), gateway: parseIP(n.Gateway)}
+	}
+	return places, nil
+}
+
+func parseIP(text string) netip.Addr {
+	addr, ok := netip.AddrFromSlice(net.ParseIP(text))
+	if !ok {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
+}

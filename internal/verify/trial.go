@@ -1,0 +1,288 @@
+package verify
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/manifest"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/progress"
+	"github.com/podbottle/podbottle/internal/verify/probe"
+)
+
+// Variables of a bottle of verify's own, and the host variables behind them.
+const (
+	plainVariable  = "PODBOTTLE_VERIFY_PLAIN"
+	secretVariable = "PODBOTTLE_VERIFY_SECRET"
+	tokenVariable  = "PODBOTTLE_VERIFY_TOKEN"
+	extraCA        = "BOT_BOTTLE_EXTRA_CA_CERTS"
+)
+
+// open finds the bottle, or starts one.
+func (r *run) open(ctx context.Context) error {
+	if r.options.Target != "" {
+		running, err := r.client.List(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(running, func(s pod.Summary) bool { return s.Slug == r.options.Target }) {
+			r.slug = r.options.Target
+			return nil
+		}
+		index, err := manifest.Open(r.launcher.Root, r.launcher.Cwd)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(index.AgentNames(), r.options.Target) {
+			return fmt.Errorf("%s: %w", r.options.Target, errNoTarget)
+		}
+	}
+	return r.start(ctx)
+}
+
+// start makes a bottle with a route to verify's servers.
+func (r *run) start(ctx context.Context) (err error) {
+	if r.dir, err = os.MkdirTemp("", "podbottle-verify-"); err != nil {
+		return err
+	}
+	machine, err := machineAddresses()
+	if err != nil {
+		return err
+	}
+	if r.servers, err = startServers(ctx, reachable(machine), r.mark, r.token); err != nil {
+		return err
+	}
+	if err := r.writeCA(); err != nil {
+		return err
+	}
+	agent := r.options.Target
+	if agent == "" {
+		agent = "verify"
+		if err := r.writeManifest(ctx); err != nil {
+			return err
+		}
+	}
+	var out, said bytes.Buffer
+	l := r.ownLauncher(&out, &said)
+	request := bottle.Request{
+		Yes: true, Detach: true, Runtime: r.options.Runtime, Firewall: r.options.Firewall, OnApproval: "deny",
+		Trial: r.trial(),
+	}
+	request.Spec.AgentName = agent
+	if _, err := l.Start(ctx, request); err != nil {
+		return fmt.Errorf("the bottle does not start: %w\n%s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	r.slug, r.own = strings.TrimSpace(out.String()), true
+	return nil
+}
+
+// ownLauncher is the user's launcher, which also knows the trial's variables.
+func (r *run) ownLauncher(out, said io.Writer) *bottle.Launcher {
+	l := *r.launcher
+	if r.options.Target == "" {
+		l.Root = filepath.Join(r.dir, "bot-bottle")
+	}
+	values := map[string]string{
+		tokenVariable: r.token, secretVariable: r.secret, extraCA: filepath.Join(r.dir, "ca.crt"),
+	}
+	lookup := l.Lookup
+	l.Lookup = func(name string) (string, bool) {
+		if value, ok := values[name]; ok {
+			return value, true
+		}
+		return lookup(name)
+	}
+	l.Interactive, l.Out, l.Err, l.Progress = false, out, said, progress.New(said)
+	return &l
+}
+
+// writeCA writes the certificates that the firewall is to trust: the user's extra
+// ones and the server's.
+func (r *run) writeCA() error {
+	var text []byte
+	if path, ok := r.launcher.Lookup(extraCA); ok && path != "" {
+		var err error
+		if text, err = os.ReadFile(path); err != nil { // #nosec G304 -- the user named it
+			return fmt.Errorf("%s: %w", extraCA, err)
+		}
+	}
+	return os.WriteFile(filepath.Join(r.dir, "ca.crt"), slices.Concat(text, []byte("\n"), r.servers.caPEM), 0o600)
+}
+
+// writeManifest writes the manifest tree of a bottle of verify's own.
+func (r *run) writeManifest(ctx context.Context) error {
+	image := r.options.Image
+	if image == "" {
+		sidecar, err := r.launcher.Sidecar(ctx, r.client)
+		if err != nil {
+			return err
+		}
+		image = sidecar.Image
+	}
+	root := filepath.Join(r.dir, "bot-bottle")
+	bottleText := fmt.Sprintf("---\nagent_provider: {template: command, image: %q, command: [%s]}\nenv:\n  %s: %q\n  %s: ${%s}\n---\n",
+		image, blueprint.Handover, plainVariable, r.plain, secretVariable, secretVariable)
+	for name, text := range map[string]string{"bottles/verify.md": bottleText, "agents/verify.md": "---\nbottle: verify\n---\n"} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trial is what distinguishes the bottle from an ordinary one.
+func (r *run) trial() *bottle.Trial {
+	s := r.servers.Server
+	allowed := egress.Route{Host: s.Allowed, Port: int(s.Port), PathAllowlist: []string{"/open/", "/echo/"}}
+	guarded := egress.Route{Host: s.Guarded, Port: int(s.GuardedPort)}
+	allowed.SSRFIPAllowlist = []netip.Prefix{netip.PrefixFrom(s.Addr, s.Addr.BitLen())}
+	allowed.AuthScheme, allowed.TokenRef = egress.SchemeBearer, tokenVariable
+	return &bottle.Trial{
+		Command: []string{blueprint.Handover, "probe", "--hold", r.mark + "-hold-1"},
+		Routes:  []egress.Route{allowed, guarded},
+		Hosts:   []blueprint.Host{{Name: s.Allowed, Addr: s.Addr}, {Name: s.Guarded, Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}, {Name: s.Unlisted, Addr: s.Addr}},
+	}
+}
+
+// close takes down what verify started.
+func (r *run) close(ctx context.Context) {
+	if r.own && !r.ended {
+		var said bytes.Buffer
+		if err := r.ownLauncher(io.Discard, &said).Stop(ctx, []string{r.slug}, true); err != nil {
+			fmt.Fprintf(r.launcher.Err, "Warning: bottle %s is not taken down: %v\n", r.slug, err)
+		}
+	}
+	if r.servers != nil {
+		r.servers.stop()
+	}
+	if r.dir != "" {
+		_ = pod.RemoveTree(r.dir)
+	}
+}
+
+// task tells the probes inside where things are.
+func (r *run) task(user string) (probe.Task, error) {
+	machine, err := machineAddresses()
+	if err != nil {
+		return probe.Task{}, err
+	}
+	roots, err := r.agentRoots()
+	if err != nil {
+		return probe.Task{}, err
+	}
+	t := probe.Task{
+		User: user, Mark: r.mark, Roots: roots, Secrets: r.secrets, Namespaces: namespaces(), Host: machine,
+		Egress: netip.AddrPortFrom(r.layout.Pod, egress.Port), Subnet: r.layout.Subnet, Gateway: r.layout.Gateway, Agent: r.layout.Agent, Outside: r.layout.Outside,
+		Ports: []uint16{egress.Port}, Listening: r.listening,
+	}
+	for service, port := range map[blueprint.Service]uint16{blueprint.GitGate: 9418, blueprint.Supervise: 9100} {
+		if _, ok := r.summary.Services[string(service)]; ok {
+			t.Ports = append(t.Ports, port)
+		}
+	}
+	if r.servers != nil {
+		t.Server = &r.servers.Server
+		if r.options.Target == "" {
+			t.Variable = plainVariable + "=" + r.plain
+		}
+	}
+	return t, nil
+}
+
+// agentRoots is the CA bundle that the agent is given.
+func (r *run) agentRoots() ([]byte, error) {
+	dir, err := r.launcher.RuntimeDir(r.slug)
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, "agent", "handover", "ca-bundle.crt")) // #nosec G304 -- our own
+}
+
+// collectSecrets reads what the sidecars hold: every line of every secret file
+// that is long enough to be told from ordinary text.
+func (r *run) collectSecrets() ([]string, error) {
+	const shortest, pemHeader = 16, "-----"
+	dir, err := r.launcher.RuntimeDir(r.slug)
+	if err != nil {
+		return nil, err
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*", "secrets", "*"))
+	if err != nil {
+		return nil, err
+	}
+	identities, err := filepath.Glob(filepath.Join(dir, "*", "secrets", "identities", "*"))
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, path := range append(paths, identities...) {
+		info, err := os.Stat(path)
+		if err != nil || info.IsDir() || strings.HasSuffix(path, ".crt") {
+			continue
+		}
+		text, err := os.ReadFile(path) // #nosec G304 -- our own
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); len(line) >= shortest && !strings.HasPrefix(line, pemHeader) {
+				list = append(list, line)
+			}
+		}
+	}
+	return list, nil
+}
+
+// reachServers connects to the servers from the pod's own namespace, which is the
+// control of all that the agent must not reach.
+func (r *run) reachServers(ctx context.Context) (bool, error) {
+	s := r.servers.Server
+	targets := []probe.Target{
+		{Network: "tcp", Address: netip.AddrPortFrom(s.Addr, s.Other).String(), Mark: r.mark + "-pod-1"},
+		{Network: "udp", Address: netip.AddrPortFrom(s.Addr, s.DNS).String(), Mark: r.mark + "-pod-2"},
+		{Network: "tcp", Address: fmt.Sprintf("127.0.0.1:%d", s.GuardedPort)},
+	}
+	var reached []probe.Reached
+	command := []string{blueprint.SidecarBin, "probe", "--reach"}
+	if err := r.exec(ctx, pod.ContainerOf(r.slug, blueprint.Egress), "", command, targets, &reached); err != nil {
+		return false, err
+	}
+	for _, t := range reached {
+		if !t.OK {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// exec runs one of our own programs in a container and reads its JSON.
+func (r *run) exec(ctx context.Context, container, user string, command []string, input, output any) error {
+	text, err := json.Marshal(input)
+	if err != nil {
+		return err
+	}
+	out, err := r.client.Output(ctx, container, user, command, text)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, output); err != nil {
+		return fmt.Errorf("%s in %s: %w", cmp.Or(command...), container, err)
+	}
+	return nil
+}
