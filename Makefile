@@ -34,6 +34,7 @@ test: lint unit e2e ## lint, unit tests and end-to-end tests: all that must pass
 .PHONY: unit
 unit: ## run the unit tests and the tests of the command line, with the race detector
 	hack/packages gcc gcc,libc6-dev
+	hack/packages /usr/sbin/sshd openssh-server
 	CGO_ENABLED=1 go test -race -tags $(TAGS) ./...
 
 .PHONY: e2e

@@ -158,7 +158,7 @@ func (r Repository) validate() error {
 	case !strings.HasPrefix(r.Path, "/") || strings.HasPrefix(r.Path, "/-") || strings.Trim(r.Path, "/") == "" || !visible.Clean(r.Path):
 		return errors.New("the path is empty or holds a character that cannot be passed on safely")
 	case slices.Contains(strings.Split(r.Path, "/"), ".."):
-		return errors.New("the path goes up with ..")
+		return errors.New("the path holds a .. segment")
 	case r.HostKeyAlias != "" && !plainWord(r.HostKeyAlias, "-"):
 		return errors.New("the host key alias holds a character that it must not")
 	case slices.ContainsFunc(r.Refs, badPattern):

@@ -152,8 +152,9 @@ const allowancePrefix = "allow-"
 
 // AllowanceID returns the ID that a file name of the configuration directory stands for.
 func AllowanceID(name string) (id string, ok bool) {
-	rest, ok := strings.CutPrefix(name, allowancePrefix)
-	if id, ok = strings.CutSuffix(rest, ".json"); !ok || !ValidRefusalID(id) || rest == name {
+	rest, prefixed := strings.CutPrefix(name, allowancePrefix)
+	id, suffixed := strings.CutSuffix(rest, ".json")
+	if !prefixed || !suffixed || !ValidRefusalID(id) {
 		return "", false
 	}
 	return id, true

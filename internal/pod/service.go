@@ -76,9 +76,9 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 			return &service{socket: socket, stop: stop}, nil
 		}
 		select {
-		case <-exited:
+		case err = <-exited:
 			_ = os.RemoveAll(own)
-			return nil, fmt.Errorf("podman system service ended at once: %s", strings.TrimSpace(stderr.String()))
+			return nil, fmt.Errorf("podman system service ended at once (%w): %s", err, strings.TrimSpace(stderr.String()))
 		case <-ctx.Done():
 			stop()
 			return nil, fmt.Errorf("podman system service does not answer: %w", ctx.Err())

@@ -18,7 +18,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	x.event, x.path = egress.EventTunnel, requestPath{}
 	host, port, err := egress.ParseAuthority(r.RequestURI)
 	if err != nil {
-		x.refuse(badHost(err, r.RequestURI))
+		x.refuse(badHost(err))
 		return
 	}
 	x.host, x.port = host, port

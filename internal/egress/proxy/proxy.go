@@ -167,7 +167,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.T
 	}
 	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
 	if err != nil {
-		x.refuse(badHost(err, r.Host))
+		x.refuse(badHost(err))
 		return
 	}
 	x.host, x.port = host, port
@@ -223,7 +223,7 @@ func (p *Proxy) authorize(x *exchange) (verdict, bool) {
 	return verdict{}, true
 }
 
-func badHost(err error, host string) verdict {
+func badHost(err error) verdict {
 	if errors.Is(err, egress.ErrIPLiteral) {
 		return verdict{reason: ReasonIPLiteral, detail: "addresses are refused; use the host's name"}
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"net/http/httptrace"
@@ -72,7 +71,7 @@ func TestWebSocketEcho(t *testing.T) {
 		if err != nil {
 			return
 		}
-		defer conn.CloseNow()
+		defer func() { _ = conn.CloseNow() }()
 		if err := conn.Write(r.Context(), websocket.MessageText, []byte("hello "+r.Header.Get("Authorization"))); err != nil {
 			return
 		}
@@ -94,7 +93,7 @@ func TestWebSocketEcho(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	if res.Header.Get("Sec-WebSocket-Extensions") != "" {
 		t.Error("frames may be compressed, so that a token in them cannot be seen")
 	}
@@ -341,7 +340,7 @@ func TestLargeBodiesTakeNoMemory(t *testing.T) {
 		if got, want := res.Header.Get("X-Received"), fmt.Sprintf("%d %x", size, want.Sum(nil)); got != want {
 			t.Errorf("upstream received %s, want %s", got, want)
 		}
-		var sum hash.Hash = sha256.New()
+		sum := sha256.New()
 		if n, err := io.Copy(sum, res.Body); n != size || err != nil || !bytes.Equal(sum.Sum(nil), want.Sum(nil)) {
 			t.Errorf("received %d bytes, %v", n, err)
 		}
@@ -449,7 +448,7 @@ func TestAClientThatGoesAwayEndsTheUpstreamsRequest(t *testing.T) {
 
 func TestADeadFirewallIsABadGatewayAndNeverADirectDial(t *testing.T) {
 	hit := false
-	b := newBottle(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hit = true }), func(r *egress.Route) []egress.Route { return nil })
+	b := newBottle(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { hit = true }), func(*egress.Route) []egress.Route { return nil })
 	b.stopFirewall()
 	res, body := get(t, b.client(true), b.url("/"), nil)
 	if res.StatusCode != http.StatusBadGateway || res.Header.Get(ReasonHeader) != string(ReasonFirewallDown) || hit {

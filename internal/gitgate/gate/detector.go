@@ -77,7 +77,7 @@ func (d *detector) find(ctx context.Context, text, path string) (matches []match
 			matches, err = nil, fmt.Errorf("gitleaks panicked: %v", r)
 		}
 	}()
-	found := d.gitleaks.DetectContext(ctx, detect.Fragment{Raw: text, FilePath: path})
+	found := d.gitleaks.DetectContext(ctx, detect.Fragment{Raw: text, FilePath: path}) //nolint:staticcheck // its successor comes with gitleaks 9
 	// It stops in the middle without a word when the context ends.
 	if err := ctx.Err(); err != nil {
 		return nil, err

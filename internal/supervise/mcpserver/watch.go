@@ -56,8 +56,11 @@ func waitForChange(ctx context.Context, watcher *fsnotify.Watcher, tick <-chan t
 			if event.Has(fsnotify.Create) {
 				return nil
 			}
-		case <-watcher.Errors: // such as events that were lost
-			return nil
+		case err, ok := <-watcher.Errors:
+			if !ok {
+				return errors.Join(errors.New("watch queue: the watcher ended"), err)
+			}
+			return nil // such as events that were lost: look again
 		}
 	}
 }

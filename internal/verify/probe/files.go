@@ -168,7 +168,7 @@ func contains(path string, texts []string) (string, error) {
 
 // filesSockets looks for sockets of the host: in the file tree, by the variables
 // that name them, and in the table of abstract ones.
-func filesSockets(ctx context.Context, b *bottle) Result {
+func filesSockets(ctx context.Context, _ *bottle) Result {
 	dir, err := scratch()
 	if err != nil {
 		return incomplete("no directory for the control: %v", err)

@@ -327,7 +327,7 @@ func kernelFiles(context.Context, *bottle) Result {
 
 // kernelTrace tries the memory of processes that are not the agent's: in the
 // container there are none, so it tries the first process as another user would.
-func kernelTrace(_ context.Context, b *bottle) Result {
+func kernelTrace(_ context.Context, _ *bottle) Result {
 	command := exec.Command("/proc/self/exe", "probe", "--hold", "traced") // #nosec G204 -- this program
 	if err := command.Start(); err != nil {
 		return incomplete("no process for the control: %v", err)

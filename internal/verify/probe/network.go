@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -129,7 +130,7 @@ func netVsock(_ context.Context, b *bottle) Result {
 			return "", err
 		}
 		err = unix.Connect(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_HOST, Port: 22})
-		if err == unix.EINPROGRESS || err == nil { //nolint:errorlint // an errno of the call above
+		if errors.Is(err, unix.EINPROGRESS) || err == nil {
 			return "a vsock connection to the host is under way", nil
 		}
 		return "", err
