@@ -14,9 +14,9 @@ import (
 // known are hosts that agents use often, and so the ones worth imitating. Host
 // compares with them besides the hosts it is given.
 var known = []string{
-	"api.anthropic.com", "api.github.com", "api.openai.com", "bitbucket.org", "chatgpt.com", "crates.io", "files.pythonhosted.org",
-	"github.com", "gitlab.com", "googleapis.com", "objects.githubusercontent.com", "proxy.golang.org", "pypi.org",
-	"raw.githubusercontent.com", "registry.npmjs.org", "rubygems.org", "static.crates.io", "storage.googleapis.com",
+	"api.anthropic.com", "api.github.com", "api.openai.com", "bitbucket.org", "chatgpt.com",
+	"github.com", "gitlab.com", "googleapis.com", "objects.githubusercontent.com",
+	"raw.githubusercontent.com", "storage.googleapis.com",
 }
 
 // Host returns how to show host, and what a person should know before trusting
