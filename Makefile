@@ -35,7 +35,7 @@ test: lint unit e2e ## lint, unit tests and end-to-end tests: all that must pass
 unit: ## run the unit tests and the tests of the command line, with the race detector
 	hack/packages gcc gcc,libc6-dev
 	hack/packages /usr/sbin/sshd openssh-server
-	CGO_ENABLED=1 go test -race -tags $(TAGS) ./...
+	CGO_ENABLED=1 go test -race -timeout 40m -tags $(TAGS) ./...
 
 .PHONY: e2e
 e2e: build bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
