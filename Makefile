@@ -9,6 +9,8 @@ DESTDIR ?=
 
 # Arguments for the test binary of test/e2e, such as E2E_ARGS='-test.run TestStart'.
 E2E_ARGS ?=
+# How many bottles `make soak` starts and removes.
+CYCLES ?= 500
 # How long `make fuzz` runs each target.
 FUZZTIME ?= 10s
 
@@ -66,7 +68,7 @@ bench-egress: ## measure the egress proxy against a direct connection
 soak: build ## create and remove bottles by the hundred in the test host and look for what is left
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,soak -o bin/soak.test ./test/e2e
 	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/soak.test -test.v -test.timeout 4h -test.run Soak $(E2E_ARGS) </dev/null
+	$(TESTHOST) exec -- /src/bin/soak.test -test.v -test.timeout 4h -test.run '^TestSoak$$' -cycles $(CYCLES) </dev/null
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME
