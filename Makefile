@@ -61,8 +61,10 @@ bench: build ## compare start with its floor and with the podman command line, i
 	$(TESTHOST) exec -- /src/bin/bench </dev/null
 
 .PHONY: bench-egress
-bench-egress: ## measure the egress proxy against a direct connection
-	$(GO) test -run '^$$' -bench . ./internal/egress/...
+bench-egress: build ## compare egress with mitmproxy and with a direct connection
+	hack/packages mitmdump mitmproxy
+	$(BUILD) -o bin/bench-egress ./hack/bench-egress
+	bin/bench-egress
 
 .PHONY: soak
 soak: build ## create and remove bottles by the hundred in the test host and look for what is left

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/intercept"
@@ -24,7 +25,9 @@ const (
 	handshakeTimeout = 15 * time.Second
 	continueTimeout  = 5 * time.Second // for a 100 from the firewall, which waits for the upstream's in turn
 	idleConnTimeout  = 90 * time.Second
-	copyBuffer       = 16 << 10  // what one TLS record holds
+	copyBuffer       = 16 << 10 // what one TLS record holds
+	smallBuffer      = 2 << 10
+	manyBuffers      = 64
 	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads
 )
 
@@ -78,7 +81,7 @@ func newTransport(config Config) *http.Transport {
 			}
 			return nil
 		},
-		TLSClientConfig:       &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:       &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true},
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,
 		TLSHandshakeTimeout:   handshakeTimeout,
@@ -226,14 +229,32 @@ func (c *countedUpgrade) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// bufferPool lends the buffers that bodies are copied with.
-type bufferPool struct{ pool sync.Pool }
+// bufferPool lends the buffers that bodies are copied with. A buffer is held as long
+// as its stream is open, so when many are out the next ones are small: many open
+// streams are slow ones.
+type bufferPool struct {
+	large, small sync.Pool
+	out          atomic.Int64
+}
 
 func (b *bufferPool) Get() []byte {
-	if buf, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+	if b.out.Add(1) > manyBuffers {
+		if buf, ok := b.small.Get().(*[smallBuffer]byte); ok {
+			return buf[:]
+		}
+		return make([]byte, smallBuffer)
+	}
+	if buf, ok := b.large.Get().(*[copyBuffer]byte); ok {
 		return buf[:]
 	}
 	return make([]byte, copyBuffer)
 }
 
-func (b *bufferPool) Put(buf []byte) { b.pool.Put((*[copyBuffer]byte)(buf)) }
+func (b *bufferPool) Put(buf []byte) {
+	b.out.Add(-1)
+	if len(buf) == smallBuffer {
+		b.small.Put((*[smallBuffer]byte)(buf))
+		return
+	}
+	b.large.Put((*[copyBuffer]byte)(buf))
+}

@@ -213,12 +213,13 @@ func (p *Proxy) authorize(x *exchange) (verdict, bool) {
 	if !x.encrypted {
 		return verdict{reason: ReasonPlaintext, detail: "this host's token is only sent over TLS; use https"}, false
 	}
-	x.token = p.tokens.get(x.route.TokenEnv)
+	slot := p.tokens.get(x.route.TokenEnv)
+	x.token = slot.value
 	if x.token.Empty() {
 		return verdict{reason: ReasonNoToken, detail: "the token slot " + x.route.TokenEnv + " of this route has no value; the operator has to start the bottle with one"}, false
 	}
 	if !x.route.AllowReflection {
-		x.masker = p.tokens.matcher(x.route.TokenEnv, x.token)
+		x.masker = slot.matcher
 	}
 	return verdict{}, true
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -15,40 +16,50 @@ import (
 	"github.com/podbottle/podbottle/internal/secret"
 )
 
-// tokens is the directory with one file a slot. It is read for every request:
-// a slot may be filled, changed or emptied while the bottle runs.
+// tokenAge is how old a value may be that is used without reading its file again: a
+// slot may be filled, changed or emptied while the bottle runs.
+const tokenAge = 100 * time.Millisecond
+
+// tokens is the directory with one file a slot.
 type tokens struct {
 	dir string
 
-	mu       sync.Mutex
-	matchers map[string]tokenMatcher // by slot
+	mu    sync.Mutex
+	slots map[string]slot
 }
 
-// tokenMatcher masks one value.
-type tokenMatcher struct {
+// slot is what was last read from a file, and what masks it in a response.
+type slot struct {
 	value   secret.Value
-	matcher *leak.Matcher
+	matcher *leak.Matcher // nil for a value that is too short to look for
+	read    time.Time
 }
 
-// matcher returns what masks the value of a slot, made anew when the value has changed.
-func (t *tokens) matcher(slot string, value secret.Value) *leak.Matcher {
+// get returns the value of a slot; it is empty where there is none to inject.
+func (t *tokens) get(name string) slot {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known := t.matchers[slot]; known.matcher != nil && known.value.Equal(value) {
-		return known.matcher
+	known := t.slots[name]
+	now := time.Now()
+	if now.Sub(known.read) < tokenAge {
+		return known
 	}
-	if t.matchers == nil {
-		t.matchers = make(map[string]tokenMatcher)
+	value := t.load(name)
+	if !value.Equal(known.value) {
+		known.value, known.matcher = value, leak.New(value)
 	}
-	matcher := leak.New(value)
-	t.matchers[slot] = tokenMatcher{value, matcher}
-	return matcher
+	known.read = now
+	if t.slots == nil {
+		t.slots = make(map[string]slot)
+	}
+	t.slots[name] = known
+	return known
 }
 
-// get returns the value of a slot. A missing, unreadable or over-long file, and a
-// value that no header can hold, count as empty.
-func (t *tokens) get(slot string) secret.Value {
-	data, err := os.ReadFile(filepath.Join(t.dir, slot))
+// load reads a slot's file. A missing, unreadable or over-long file, and a value that
+// no header can hold, count as empty.
+func (t *tokens) load(name string) secret.Value {
+	data, err := os.ReadFile(filepath.Join(t.dir, name))
 	if err != nil || len(data) > leak.MaxSecret {
 		return secret.Value{}
 	}

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// result is what was measured on one path.
+type result struct {
+	rate      float64 // small requests a second on all workers' connections
+	median    time.Duration
+	bulk      float64 // MB a second
+	firstByte time.Duration
+}
+
+func measure(p path, requests int, s sizes) (result, error) {
+	var r result
+	client := p.client()
+	defer client.CloseIdleConnections()
+	if err := check(client, p); err != nil {
+		return r, err
+	}
+	var err error
+	if r.median, err = latency(client, p, requests/4); err != nil {
+		return r, err
+	}
+	if r.rate, err = rate(client, p, requests, s.workers); err != nil {
+		return r, err
+	}
+	if r.bulk, err = download(client, p, s.bulk); err != nil {
+		return r, err
+	}
+	r.firstByte, err = firstByte(client, p, s.firstBytes)
+	return r, err
+}
+
+// check wants the token injected where a proxy is, so that all paths do the same.
+func check(client *http.Client, p path) error {
+	res, err := client.Get(p.base + "/authorized")
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if (res.StatusCode == http.StatusOK) != (p.proxy != nil) {
+		return fmt.Errorf("the upstream saw another credential than expected: %s", res.Status)
+	}
+	return nil
+}
+
+func small(client *http.Client, p path) error {
+	res, err := client.Get(p.base + "/small")
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("small request: %s", res.Status)
+	}
+	return err
+}
+
+// latency is the median of requests made one after the other on one connection.
+func latency(client *http.Client, p path, n int) (time.Duration, error) {
+	var times []time.Duration
+	for range n {
+		start := time.Now()
+		if err := small(client, p); err != nil {
+			return 0, err
+		}
+		times = append(times, time.Since(start))
+	}
+	return median(times), nil
+}
+
+func rate(client *http.Client, p path, n, workers int) (float64, error) {
+	var group sync.WaitGroup
+	failed := make(chan error, workers)
+	start := time.Now()
+	for range workers {
+		group.Go(func() {
+			for range n / workers {
+				if err := small(client, p); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	elapsed := time.Since(start)
+	select {
+	case err := <-failed:
+		return 0, err
+	default:
+		return float64(n/workers*workers) / elapsed.Seconds(), nil
+	}
+}
+
+func download(client *http.Client, p path, size int64) (float64, error) {
+	start := time.Now()
+	res, err := client.Get(fmt.Sprintf("%s/bulk?size=%d", p.base, size))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	n, err := io.Copy(io.Discard, res.Body)
+	if err == nil && n != size {
+		err = fmt.Errorf("the download has %d bytes, want %d", n, size)
+	}
+	return float64(n) / 1e6 / time.Since(start).Seconds(), err
+}
+
+// firstByte is the median time to the first event of a stream on a kept connection.
+func firstByte(client *http.Client, p path, n int) (time.Duration, error) {
+	var times []time.Duration
+	for range n {
+		start := time.Now()
+		res, err := client.Get(p.base + "/events")
+		if err != nil {
+			return 0, err
+		}
+		_, err = bufio.NewReader(res.Body).ReadString('\n')
+		times = append(times, time.Since(start))
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+		}
+		_ = res.Body.Close()
+		if err != nil {
+			return 0, err
+		}
+	}
+	return median(times), nil
+}
+
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// usage is the memory of a process in MB. Shared is the part of the resident pages that
+// are the program file's: all sidecars of all bottles have them in common.
+type usage struct{ resident, shared float64 }
+
+// memory is that of a fresh egress and of the same with n open event streams.
+func (b *bench) memory(n int) (idle, open usage, err error) {
+	if err := b.restartAlone(); err != nil {
+		return idle, open, err
+	}
+	if idle, err = resident(b.egressPID); err != nil {
+		return idle, open, err
+	}
+	var p path
+	for _, candidate := range b.paths {
+		if candidate.name == alone {
+			p = candidate
+		}
+	}
+	client := p.client()
+	defer client.CloseIdleConnections()
+	for range n {
+		res, err := client.Get(p.base + "/open")
+		if err != nil {
+			return idle, open, err
+		}
+		defer res.Body.Close()
+		if _, err := io.ReadFull(res.Body, make([]byte, 1)); err != nil {
+			return idle, open, err
+		}
+	}
+	open, err = resident(b.egressPID)
+	return idle, open, err
+}
+
+// resident reads the memory of a process (proc_pid_status(5)).
+func resident(pid int) (usage, error) {
+	var u usage
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return u, err
+	}
+	for line := range strings.Lines(string(status)) {
+		var kilobytes float64
+		name, value, _ := strings.Cut(line, ":")
+		if _, err := fmt.Sscan(value, &kilobytes); err != nil {
+			continue
+		}
+		switch name {
+		case "VmRSS":
+			u.resident = kilobytes * 1024 / 1e6
+		case "RssFile":
+			u.shared = kilobytes * 1024 / 1e6
+		}
+	}
+	return u, nil
+}
