@@ -176,6 +176,16 @@ func TestApproveWhileWaiting(t *testing.T) {
 		p.Egress.Methods[0] != "GET" || p.Egress.Auth.TokenRef != "REGISTRY_TOKEN" || len(p.Base) != 64 {
 		t.Errorf("proposal %+v %+v", p, p.Egress)
 	}
+	// The client hears that the call waits before the operator decides.
+	for range 500 {
+		mu.Lock()
+		heard := len(messages) > 0
+		mu.Unlock()
+		if heard {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	expires := time.Now().Add(time.Hour).UTC().Round(time.Second)
 	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusModified, Notes: "only reading", Granted: "GET on registry.example.org", Scope: supervise.ScopeOnce, ExpiresAt: expires})
 	r := <-results
