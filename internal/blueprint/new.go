@@ -152,8 +152,13 @@ func (b *Bottle) files() ([]File, error) {
 			return nil, fmt.Errorf("%s lies outside the agent's home %s", f.Path, home)
 		}
 		tree := "home/"
-		if f.Once {
+		switch {
+		case f.Once:
 			tree = "home-once/"
+		case f.Merge:
+			tree = "home-merge/"
+		case f.Mode&0o200 == 0:
+			tree = "home-read-only/"
 		}
 		set.handover(tree+rel, f.Content, f.Mode&0o100 != 0)
 	}

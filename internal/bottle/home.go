@@ -1,6 +1,8 @@
 package bottle
 
 import (
+	"fmt"
+	"os"
 	"path"
 
 	"github.com/podbottle/podbottle/internal/gitgate"
@@ -24,7 +26,17 @@ func promptPath(plan *resolve.Plan) string {
 // provider's files.
 func homeFiles(plan *resolve.Plan) ([]provider.File, error) {
 	home := plan.AgentProvision.GuestHome
-	files := []provider.File{{Path: path.Join(home, promptFile), Mode: 0o600, Content: []byte(plan.Prompt)}}
+	files := []provider.File{
+		{Path: path.Join(home, promptFile), Mode: 0o600, Content: []byte(plan.Prompt)},
+		{Path: path.Join(home, resolve.GuideFile), Mode: 0o400, Content: resolve.Guide(plan)},
+	}
+	if plan.Supervise != nil {
+		current, err := os.ReadFile(plan.Supervise.ContainerfilePath())
+		if err != nil {
+			return nil, fmt.Errorf("current Containerfile: %w", err)
+		}
+		files = append(files, provider.File{Path: path.Join(home, resolve.ContainerfileFile), Mode: 0o400, Content: current})
+	}
 	if text := gitgate.Gitconfig(plan.GitGate); len(text) > 0 {
 		files = append(files, provider.File{Path: path.Join(home, ".gitconfig"), Mode: 0o600, Content: text})
 	}

@@ -175,8 +175,16 @@ func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
 	if err != nil {
 		return err
 	}
+	args := map[string]string{}
+	tree, err := s.tree()
+	if err != nil {
+		return err
+	}
+	if base := s.Config.Images.AgentBase; base != "" && file == tree.Dockerfile() {
+		args["BASE"] = base // it may have grown out of one of podbottle's own
+	}
 	return s.build(ctx, imageBuild{
-		name: name, kind: "agent", slug: s.plan.Slug, source: digest(recipe), file: filepath.Base(file),
+		name: name, kind: "agent", slug: s.plan.Slug, source: digest(recipe, []byte(args["BASE"])), file: filepath.Base(file), args: args,
 		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
 	})
 }

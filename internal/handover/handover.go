@@ -50,8 +50,8 @@ func run(ctx context.Context, o Options) error {
 		if err := prove(ctx, o.Egress); err != nil {
 			return fmt.Errorf("the container is not sealed, so the agent is not started: %w", err)
 		}
-		for tree, replace := range map[string]bool{"home": true, "home-once": false} {
-			if err := copyHome(filepath.Join(o.Dir, tree), o.Home, replace); err != nil {
+		for tree, put := range map[string]putFile{"home": replaceFile, "home-read-only": replaceReadOnly, "home-once": keepFile, "home-merge": mergeFile} {
+			if err := copyHome(filepath.Join(o.Dir, tree), o.Home, put); err != nil {
 				return fmt.Errorf("agent's home %s: %w", o.Home, err)
 			}
 		}
@@ -102,56 +102,4 @@ func mergeEnv(base, extra []string) []string {
 		merged = append(merged, entry)
 	}
 	return merged
-}
-
-// copyHome copies the tree src into home; without replace it keeps the files that
-// are there. It opens nothing through a symbolic
-// link that leads out of home: on a resumed bottle the agent has been there before.
-func copyHome(src, home string, replace bool) error {
-	root, err := os.OpenRoot(home)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return filepath.WalkDir(src, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && path == src {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(src, path)
-		if err != nil || name == "." {
-			return err
-		}
-		if d.IsDir() {
-			if err := root.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-				return err
-			}
-			return nil
-		}
-		if _, err := root.Lstat(name); err == nil && !replace {
-			return nil
-		}
-		return copyFile(root, name, path)
-	})
-}
-
-func copyFile(root *os.Root, name, path string) error {
-	info, err := os.Stat(path)
-	if err != nil {
-		return err
-	}
-	content, err := os.ReadFile(path) // #nosec G304 -- below our own mount
-	if err != nil {
-		return err
-	}
-	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	mode := fs.FileMode(0o600)
-	if info.Mode().Perm()&0o100 != 0 {
-		mode = 0o700
-	}
-	return root.WriteFile(name, content, mode)
 }

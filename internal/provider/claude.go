@@ -70,13 +70,18 @@ func claude() definition {
 }
 
 // claudeFiles answers the questions that Claude Code asks in a new home: whether
-// the directory is trusted and whether skipping permissions is meant.
+// the directory is trusted and whether skipping permissions is meant. It registers
+// the MCP server for all projects, as claude mcp add --scope user does.
 func claudeFiles(in Input, p *Plan) error {
-	marker, err := json.MarshalIndent(map[string]any{
+	config := map[string]any{
 		"hasCompletedOnboarding":        true,
 		"bypassPermissionsModeAccepted": true,
 		"projects":                      map[string]any{in.WorkDir: map[string]any{"hasTrustDialogAccepted": true}},
-	}, "", "  ")
+	}
+	if in.MCPServer != "" {
+		config["mcpServers"] = map[string]any{MCPServerName: map[string]any{"type": "http", "url": in.MCPServer}}
+	}
+	marker, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return fmt.Errorf("trust marker of claude: %w", err)
 	}
@@ -85,8 +90,9 @@ func claudeFiles(in Input, p *Plan) error {
 		return fmt.Errorf("settings of claude: %w", err)
 	}
 	p.Files = append(p.Files,
-		File{Path: path.Join(in.GuestHome, ".claude.json"), Mode: 0o600, Content: append(marker, '\n'), StateName: "claude.json", Once: true},
-		File{Path: path.Join(in.GuestHome, ".claude", "settings.json"), Mode: 0o600, Content: append(settings, '\n'), StateName: "claude-settings.json", Once: true},
+		File{Path: path.Join(in.GuestHome, ".claude.json"), Mode: 0o600, Content: append(marker, '\n'), StateName: "claude.json", Merge: true},
+		File{Path: path.Join(in.GuestHome, ".claude", "settings.json"), Mode: 0o600, Content: append(settings, '\n'), StateName: "claude-settings.json", Merge: true},
+		File{Path: path.Join(in.GuestHome, ".claude", "CLAUDE.md"), Mode: 0o600, Content: pointer(in), StateName: "claude-memory.md", Once: true},
 	)
 	return nil
 }

@@ -39,10 +39,10 @@ func codex() definition {
 			p.Command = []string{"codex", bypass}
 			// Codex brings its own TLS library, which reads neither the system's certificates nor Node's variable.
 			p.GuestEnv["CODEX_CA_CERTIFICATE"] = CABundle
-			p.Files = append(p.Files, File{
-				Path: path.Join(in.GuestHome, ".codex", "config.toml"), Mode: 0o600, StateName: "codex-config.toml", Once: true,
-				Content: fmt.Appendf(nil, "[projects.%q]\ntrust_level = \"trusted\"\n", in.WorkDir),
-			})
+			p.Files = append(p.Files,
+				File{Path: path.Join(in.GuestHome, ".codex", "config.toml"), Mode: 0o600, StateName: "codex-config.toml", Merge: true, Content: codexConfig(in)},
+				File{Path: path.Join(in.GuestHome, ".codex", "AGENTS.md"), Mode: 0o600, StateName: "codex-agents.md", Once: true, Content: pointer(in)},
+			)
 			if !in.Config.ForwardHostCredentials {
 				return nil
 			}
@@ -65,6 +65,17 @@ func codex() definition {
 			return argv, nil
 		},
 	}
+}
+
+// codexConfig trusts the working directory and registers the MCP server. A tool
+// call of that server waits for a human, so Codex's limit of a minute is lifted to
+// the longest that a proposal may wait, seven days.
+func codexConfig(in Input) []byte {
+	config := fmt.Appendf(nil, "[projects.%q]\ntrust_level = \"trusted\"\n", in.WorkDir)
+	if in.MCPServer != "" {
+		config = fmt.Appendf(config, "\n[mcp_servers.%s]\nurl = %q\ntool_timeout_sec = 604800\n", MCPServerName, in.MCPServer)
+	}
+	return config
 }
 
 // codexHeadless reads the prompt from standard input. With another prompt in the

@@ -25,6 +25,10 @@ func command() definition {
 		},
 		provision: func(in Input, p *Plan) error {
 			p.Command = slices.Clone(in.Config.Command)
+			p.GuestEnv["BOT_BOTTLE_GUIDE"] = in.Guide
+			if in.MCPServer != "" {
+				p.GuestEnv["BOT_BOTTLE_MCP_URL"] = in.MCPServer
+			}
 			return nil
 		},
 		argv: func(p Plan, s Session) ([]string, error) {

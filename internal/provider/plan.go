@@ -39,6 +39,10 @@ type File struct {
 	StateName string `json:"state_name"`
 	// Once leaves a file alone that the agent's home already has, as after a resume.
 	Once bool `json:"once,omitempty"`
+	// Merge puts the values of a JSON object or a TOML table, told apart by the name's
+	// ending, over those of a file that is there: the agent's program keeps what it
+	// knows in the same file.
+	Merge bool `json:"merge,omitempty"`
 }
 
 // Session says how the agent is started this time.

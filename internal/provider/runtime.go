@@ -46,6 +46,11 @@ type Input struct {
 	Dockerfile string
 	GuestHome  string // the agent's home in the container
 	WorkDir    string // the directory that it starts in
+	// Guide is the path of the file that tells the agent what its bottle allows.
+	Guide string
+	// MCPServer is the URL of the supervise MCP server, which the agent reaches without
+	// a proxy; empty when the bottle is not supervised.
+	MCPServer string
 	// HasProviderAuth says that a route carries the agent's own credential.
 	HasProviderAuth bool
 	LookupEnv       func(string) (string, bool)
@@ -141,6 +146,15 @@ func Argv(plan Plan, s Session) ([]string, error) {
 		return nil, fmt.Errorf("--remote-control needs a terminal session, not --headless")
 	}
 	return d.argv(plan, s)
+}
+
+// MCPServerName is the name under which an agent knows the supervise MCP server.
+const MCPServerName = "supervise"
+
+// pointer is what an agent's own instructions say of the guide.
+func pointer(in Input) []byte {
+	return []byte("You run in a bottle, a sandbox with little network. Read " + in.Guide + " before you use the network, git or a program that is missing: " +
+		"it says what is allowed and how to ask for more.\n")
 }
 
 // onlyFor makes the error for a key of agent_provider that another template has.

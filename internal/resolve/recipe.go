@@ -53,14 +53,16 @@ func Recipe(plan *Plan) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// currentRecipe is the recipe as supervise shows it to the agent; empty when
-// there is none. Whether it exists is found out when the image is built.
+// currentRecipe is the recipe as supervise shows it to the agent. An image that is
+// only ever pulled has one that says so. It is empty when there is none. Whether it exists is found out when the image is built.
 func (p *Plan) currentRecipe(host Host) ([]byte, error) {
 	name, embedded := strings.CutPrefix(p.DockerfilePath, EmbeddedPrefix)
 	var text []byte
 	var err error
 	switch {
-	case p.DockerfilePath == "", embedded && host.Embedded == nil:
+	case p.DockerfilePath == "":
+		return []byte("FROM " + p.Image + "\n"), nil
+	case embedded && host.Embedded == nil:
 		return nil, nil
 	case embedded:
 		text, err = fs.ReadFile(host.Embedded, name)

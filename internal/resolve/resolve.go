@@ -229,10 +229,14 @@ func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (e
 			return err
 		}
 	}
-	p.AgentProvision, err = provider.New(provider.Input{
-		Config: in.config, Image: p.Image, Dockerfile: p.DockerfilePath, GuestHome: home, WorkDir: p.WorkDir,
+	input := provider.Input{
+		Config: in.config, Image: p.Image, Dockerfile: p.DockerfilePath, GuestHome: home, WorkDir: p.WorkDir, Guide: path.Join(home, GuideFile),
 		HasProviderAuth: hasAuth, LookupEnv: host.LookupEnv, HostHome: host.Home, Now: host.Now(),
-	})
+	}
+	if in.bottle.Supervise {
+		input.MCPServer = supervise.URL
+	}
+	p.AgentProvision, err = provider.New(input)
 	if err != nil {
 		return err
 	}

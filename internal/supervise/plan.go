@@ -20,6 +20,9 @@ const Port = 9100
 // ServerName is the host name and the MCP server's name that the agent knows.
 const ServerName = "supervise"
 
+// URL is where the agent reaches the MCP server; its NO_PROXY holds the name.
+var URL = fmt.Sprintf("http://%s:%d/", ServerName, Port)
+
 // EgressConfigDir is where the supervise sidecar sees egress's configuration,
 // read-only, to answer list-egress-routes.
 const EgressConfigDir = "/etc/podbottle-egress"
