@@ -15,6 +15,7 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/network"
 	"github.com/containers/podman/v5/pkg/bindings/pods"
+	"github.com/containers/podman/v5/pkg/bindings/volumes"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"github.com/containers/podman/v5/pkg/specgen"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -23,6 +24,7 @@ import (
 
 const (
 	barePod      = "bench-pod"
+	bareHome     = "bench-home"
 	bareInternal = "bench-internal"
 	bareUplink   = "bench-uplink"
 	agentImage   = "localhost/podbottle-test-agent:latest"
@@ -47,6 +49,9 @@ func bare() error {
 		return err
 	})
 	prepare.Go(func() (err error) {
+		if _, err := volumes.Create(ctx, types.VolumeCreateOptions{Name: bareHome}, nil); err != nil {
+			return err
+		}
 		podIP, agentIP, err = barePodWithNetworks(ctx)
 		return err
 	})
@@ -65,6 +70,7 @@ func bare() error {
 	all.Go(func() error {
 		s := hardened(agentImage, "bench-agent")
 		s.Command = []string{"sleep", "60"}
+		s.Volumes = []*specgen.NamedVolume{{Name: bareHome, Dest: "/home/node"}}
 		s.NetNS = specgen.Namespace{NSMode: specgen.Bridge}
 		s.Networks = map[string]nettypes.PerNetworkOptions{bareInternal: {InterfaceName: "int0", StaticIPs: []net.IP{agentIP}}}
 		s.DNSServers = []net.IP{podIP}
@@ -152,6 +158,9 @@ func removeBare() error {
 	if _, err := timed(os.Environ(), "podman", "pod", "rm", "--force", "--time=0", barePod); err != nil {
 		return err
 	}
-	_, err := timed(os.Environ(), "podman", "network", "rm", bareInternal, bareUplink)
+	if _, err := timed(os.Environ(), "podman", "network", "rm", bareInternal, bareUplink); err != nil {
+		return err
+	}
+	_, err := timed(os.Environ(), "podman", "volume", "rm", bareHome)
 	return err
 }

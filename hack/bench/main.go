@@ -115,12 +115,13 @@ func cliStart() (time.Duration, error) {
 	}
 	start := time.Now()
 	for _, args := range [][]string{
+		{"volume", "create", bareHome},
 		{"network", "create", "--internal", "--disable-dns", bareInternal},
 		{"network", "create", "--disable-dns", "--opt=isolate=strict", bareUplink},
 		{"pod", "create", "--name", barePod, "--share=net", "--network", bareInternal, "--network", bareUplink},
 		sidecar("bench-egress"),
 		sidecar("bench-firewall"),
-		slices.Concat([]string{"--runtime=" + wrapper, "run", "--detach", "--pod", barePod, "--name", "bench-agent", "--network", bareInternal, "--uts=private", "--ipc=private", "--user=1000:1000"},
+		slices.Concat([]string{"--runtime=" + wrapper, "run", "--detach", "--pod", barePod, "--name", "bench-agent", "--network", bareInternal, "--volume", bareHome + ":/home/node", "--uts=private", "--ipc=private", "--user=1000:1000"},
 			hardening, []string{agentImage, "sleep", "60"}),
 	} {
 		if _, err := timed(os.Environ(), "podman", args...); err != nil {
