@@ -31,7 +31,7 @@ build: ## build bin/podbottle and bin/podbottle-sidecar
 	$(BUILD) -o bin/ ./cmd/podbottle ./cmd/podbottle-sidecar
 
 .PHONY: test
-test: lint unit e2e ## lint, unit tests and end-to-end tests: all that must pass
+test: lint unit e2e e2e-reboot ## lint, unit tests and end-to-end tests: all that must pass
 
 .PHONY: unit
 unit: ## run the unit tests and the tests of the command line, with the race detector
@@ -47,6 +47,14 @@ e2e: build bin/e2e.test ## run the end-to-end tests on the real Podman of the te
 .PHONY: bin/e2e.test
 bin/e2e.test:
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e -o $@ ./test/e2e
+
+.PHONY: e2e-reboot
+e2e-reboot: build ## show that bottles outlive a reboot of the test host
+	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,reboot -o bin/reboot.test ./test/e2e
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/reboot.test -test.v -test.run '^TestBeforeReboot$$' </dev/null
+	$(TESTHOST) reboot
+	$(TESTHOST) exec -- /src/bin/reboot.test -test.v -test.run '^TestAfterReboot$$' </dev/null
 
 .PHONY: demo
 demo: build ## start a bottle and show, step by step, what it can and cannot do

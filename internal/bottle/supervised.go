@@ -16,6 +16,7 @@ import (
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/systemd"
 )
 
 // Supervised returns every bottle that has a queue of proposals, by slug. It asks
@@ -64,8 +65,17 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 	}
 }
 
-// restartFirewall makes the firewall read its configuration again.
+// restartFirewall makes the firewall read its configuration again. Where the container
+// is systemd's, systemd has to do it: a container that Podman restarts leaves its unit.
 func (l *Launcher) restartFirewall(ctx context.Context, slug string) error {
+	if l.OwnedBySystemd(slug) {
+		manager, err := systemd.Connect(ctx)
+		if err != nil {
+			return err
+		}
+		defer manager.Close()
+		return l.restartUnit(ctx, manager, slug, blueprint.Pipelock)
+	}
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err

@@ -215,33 +215,40 @@ func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record i
 	if err := d.setSecrets(ctx); err != nil {
 		return err
 	}
-	return d.restartEgress(ctx, manager, name)
+	return d.restartUnit(ctx, manager, name, blueprint.Egress)
 }
 
-// restartEgress restarts the sidecar, if it runs, and waits until it answers.
-func (l *Launcher) restartEgress(ctx context.Context, manager *systemd.Manager, name string) error {
-	unit := quadlet.UnitName(name, string(blueprint.Egress)) + ".service"
+// restartUnit restarts one sidecar, if it runs, and waits until it says that it answers.
+func (l *Launcher) restartUnit(ctx context.Context, manager *systemd.Manager, name string, service blueprint.Service) error {
+	unit := quadlet.UnitName(name, string(service)) + ".service"
 	states, err := manager.States(ctx, unit)
 	if err != nil || len(states) == 0 || states[0].Active != "active" {
+		return err
+	}
+	snapshot, err := l.readSnapshot(name)
+	if err != nil {
 		return err
 	}
 	dir, err := l.RuntimeDir(name)
 	if err != nil {
 		return err
 	}
-	marker := filepath.Join(dir, string(blueprint.Egress), "run", blueprint.ReadyFile)
 	since := time.Now()
 	if err := manager.Restart(ctx, unit); err != nil {
 		return err
 	}
+	marker, ok := snapshot.Ready[string(service)]
+	if !ok {
+		return nil // a program that is not ours says nothing
+	}
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
 	defer cancel()
 	for {
-		if info, err := os.Stat(marker); err == nil && info.ModTime().After(since) {
+		if info, err := os.Stat(filepath.Join(dir, marker)); err == nil && info.ModTime().After(since) {
 			return nil
 		}
 		if !pause(ctx, 10*time.Millisecond) {
-			return fmt.Errorf("egress of %s was restarted and is not ready; see podbottle quadlet logs %s --service egress", name, name)
+			return fmt.Errorf("%s of %s was restarted and is not ready; see podbottle quadlet logs %s --service %s", service, name, name, service)
 		}
 	}
 }

@@ -1,0 +1,115 @@
+//go:build e2e && reboot
+
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The two tests of this file are one test with a reboot of the host in its middle:
+// make e2e-reboot runs them. What has to outlive the reboot is in the home directory.
+
+const (
+	rebootUnit  = "e2e-boot"
+	rebootNotes = "rebootNotes"
+)
+
+// rebootTree is the tree of both halves: a bottle of systemd and a live one, each
+// of which reaches a plain server of the host.
+func rebootTree(t *testing.T) *tree {
+	t.Helper()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(home, "reboot-test")
+	return &tree{root: filepath.Join(dir, "bot-bottle"), cwd: dir}
+}
+
+// serveHTTP answers every request on the upstream's port 80 with "upstream".
+func serveHTTP(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", upstreamIP+":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{
+		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "upstream") }),
+		ReadHeaderTimeout: 10 * time.Second,
+	}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+}
+
+// checkWayOut wants the bottle to reach its one host and nothing else.
+func checkWayOut(t *testing.T, tr *tree, slug string) {
+	t.Helper()
+	if got := tr.inBottle(t, slug, "curl -sS --max-time 20 http://upstream.test/"); got != "upstream\n" {
+		t.Errorf("%s: the host that is listed: %q", slug, got)
+	}
+	if got := tr.inBottle(t, slug, "curl -sS --max-time 20 http://denied.test/"); !strings.Contains(got, "host-not-allowed") {
+		t.Errorf("%s: a host that is not listed: %q", slug, got)
+	}
+	if got := tr.inBottle(t, slug, "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+		t.Errorf("%s: a literal address: %q", slug, got)
+	}
+}
+
+func TestBeforeReboot(t *testing.T) {
+	tr := rebootTree(t)
+	writeFile(t, filepath.Join(tr.root, "agents/worker.md"), "---\nbottle: web\n---\nYou work.\n")
+	writeFile(t, filepath.Join(tr.root, "bottles/web.md"), `---
+agent_provider: {template: command, image: `+agentImage+`, command: [bash]}
+egress:
+  routes:
+    - host: upstream.test
+      pipelock: {ssrf_ip_allowlist: [203.0.113.0/24]}
+---
+`)
+	serveHTTP(t)
+	tr.podbottle("quadlet", "install", "worker", "--name", rebootUnit, "--firewall=builtin", "--yes", "--now").succeed(t)
+	live := tr.podbottle("start", "worker", "--firewall=builtin", "--detach", "--yes").succeed(t)
+	writeFile(t, filepath.Join(tr.cwd, "live"), live)
+	for _, slug := range []string{rebootUnit, live} {
+		checkWayOut(t, tr, slug)
+		tr.inBottle(t, slug, "echo written before > ~/"+rebootNotes+"; sync")
+	}
+}
+
+func TestAfterReboot(t *testing.T) {
+	tr := rebootTree(t)
+	live := readFile(t, filepath.Join(tr.cwd, "live"))
+	t.Cleanup(func() {
+		tr.podbottle("quadlet", "uninstall", rebootUnit, "--yes").succeed(t)
+		tr.podbottle("cleanup", "--all", "--yes").succeed(t)
+		if err := os.RemoveAll(tr.cwd); err != nil {
+			t.Error(err)
+		}
+	})
+	serveHTTP(t)
+
+	// Nobody logs in and nobody starts it.
+	eventually(t, "the units are up again", func() bool {
+		r := tr.podbottle("quadlet", "list", "--format", "{{.Name}} {{.Active}}").run(t)
+		return r.stdout == rebootUnit+" active\n"
+	})
+	checkWayOut(t, tr, rebootUnit)
+
+	if r := tr.podbottle("cleanup", "--yes").run(t); r.status != 0 {
+		t.Errorf("cleanup: %+v", r)
+	}
+	tr.podbottle("resume", live, "--detach", "--yes").succeed(t)
+	checkWayOut(t, tr, live)
+	for _, slug := range []string{rebootUnit, live} {
+		if got := tr.inBottle(t, slug, "cat ~/"+rebootNotes); got != "written before\n" {
+			t.Errorf("%s: the agent's file is now %q", slug, got)
+		}
+	}
+}
