@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 
 const (
 	rebootUnit  = "e2e-boot"
-	rebootNotes = "rebootNotes"
+	rebootNotes = "notes.txt"
 )
 
 // rebootTree is the tree of both halves: a bottle of systemd and a live one, each
@@ -62,6 +63,19 @@ func checkWayOut(t *testing.T, tr *tree, slug string) {
 	}
 }
 
+// shortenStops has systemd wait less long for what does not end at a shutdown. That
+// is pasta: it is ended first, and Podman, which takes the network of a live bottle
+// down, starts it again in the scope of a conmon, where nobody ends it.
+func shortenStops(t *testing.T) {
+	t.Helper()
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(home, ".config/systemd/user.conf"), "[Manager]\nDefaultTimeoutStopSec=15s\n")
+	command{argv: []string{"systemctl", "--user", "daemon-reexec"}}.succeed(t)
+}
+
 func TestBeforeReboot(t *testing.T) {
 	tr := rebootTree(t)
 	writeFile(t, filepath.Join(tr.root, "agents/worker.md"), "---\nbottle: web\n---\nYou work.\n")
@@ -74,6 +88,7 @@ egress:
 ---
 `)
 	serveHTTP(t)
+	shortenStops(t)
 	tr.podbottle("quadlet", "install", "worker", "--name", rebootUnit, "--firewall=builtin", "--yes", "--now").succeed(t)
 	live := tr.podbottle("start", "worker", "--firewall=builtin", "--detach", "--yes").succeed(t)
 	writeFile(t, filepath.Join(tr.cwd, "live"), live)
@@ -89,7 +104,8 @@ func TestAfterReboot(t *testing.T) {
 	t.Cleanup(func() {
 		tr.podbottle("quadlet", "uninstall", rebootUnit, "--yes").succeed(t)
 		tr.podbottle("cleanup", "--all", "--yes").succeed(t)
-		if err := os.RemoveAll(tr.cwd); err != nil {
+		home, err := os.UserHomeDir()
+		if err := errors.Join(err, os.RemoveAll(tr.cwd), os.Remove(filepath.Join(home, ".config/systemd/user.conf"))); err != nil {
 			t.Error(err)
 		}
 	})
