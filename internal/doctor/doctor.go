@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) []Check {
 	checks = append(checks, subordinateIDs(info), networkBackend(info), pasta(info),
 		tool("nft", Fail, "install the package nftables; without it networks are not isolated"),
 		tool("catatonit", Fail, "install the package catatonit; without it no pod can be made"),
-		userManager(), disk(info))
+		userManager(), runtimeDirectory(), disk(info))
 	checks = append(checks, controllers(info)...)
 	checks = append(checks, runsc(ctx, client, o))
 	name, err := o.Firewall(ctx, client)
@@ -188,6 +188,18 @@ func userManager() Check {
 		return Check{"systemd user manager", Warn, "running, but it ends with the login, and detached bottles with it", "run: loginctl enable-linger"}
 	}
 	return Check{Name: "systemd user manager", Status: OK, Detail: "running, lingers"}
+}
+
+// runtimeDirectory is where a bottle's secrets are while it runs.
+func runtimeDirectory() Check {
+	root, err := pod.RuntimeRoot()
+	if err == nil {
+		err = pod.InMemory(root)
+	}
+	if err != nil {
+		return Check{"runtime directory", Fail, err.Error(), "log in through systemd-logind, or set XDG_RUNTIME_DIR to a directory of yours on tmpfs"}
+	}
+	return Check{Name: "runtime directory", Status: OK, Detail: root + ", in memory"}
 }
 
 // disk wants room for an image and an agent's work.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
 
@@ -24,6 +26,9 @@ func WriteFiles(dir string, b *blueprint.Bottle) error {
 	}
 	if info.Mode().Perm() != 0o700 {
 		return fmt.Errorf("runtime directory %s is not private (mode %v); remove it", dir, info.Mode().Perm())
+	}
+	if err := InMemory(dir); err != nil {
+		return err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -49,6 +54,18 @@ func WriteFiles(dir string, b *blueprint.Bottle) error {
 		if err := writableDir(d); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// InMemory refuses a directory on a disk, where a secret outlives its file.
+func InMemory(dir string) error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return fmt.Errorf("runtime directory %s: %w", dir, err)
+	}
+	if fs.Type != unix.TMPFS_MAGIC && fs.Type != unix.RAMFS_MAGIC {
+		return fmt.Errorf("runtime directory %s is on a disk, where secrets must not be; set XDG_RUNTIME_DIR to a directory on tmpfs, as systemd-logind does", dir)
 	}
 	return nil
 }

@@ -143,3 +143,30 @@ func TestDoctor(t *testing.T) {
 	}
 	wants(t, r.stdout, "warn", "to mend it", "firewall.binary")
 }
+
+// A runtime directory on a disk would keep secrets there: it is refused before anything is written.
+func TestRuntimeDirectoryOnDisk(t *testing.T) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp(home, "runtime-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", route(withToken))
+	before := hostObjects(t)
+	start := u.podbottle("start", "fixer", "--detach", "--yes")
+	start.env = append(start.env, "XDG_RUNTIME_DIR="+dir, "E2E_TOKEN="+token, "CONTAINER_HOST=unix://"+os.Getenv("XDG_RUNTIME_DIR")+"/podman/podman.sock")
+	r := start.run(t)
+	if r.status != 125 || r.stdout != "" {
+		t.Errorf("%v", r)
+	}
+	wants(t, r.stderr, dir, "is on a disk", "XDG_RUNTIME_DIR")
+	if got := (command{argv: []string{"grep", "-rl", token, dir}}).run(t).stdout; got != "" {
+		t.Errorf("the token is in %s", got)
+	}
+	u.nothingLeft(before)
+}
