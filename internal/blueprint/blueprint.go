@@ -51,12 +51,6 @@ const (
 	CABundle    = "/run/podbottle/ca-bundle.crt"
 )
 
-// Markers that the egress sidecar creates in its RunDir.
-const (
-	ReadyFile  = "ready"       // the service answers
-	AgentReady = "agent-ready" // the agent's handover reached egress
-)
-
 // Users of the containers, as uid:gid. A sidecar's group 0 is the host user's own:
 // by it, and by nothing else, the sidecar reads its secrets.
 const (

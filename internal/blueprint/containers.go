@@ -11,6 +11,7 @@ import (
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/ready"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
 
@@ -53,7 +54,7 @@ func (b *Bottle) sidecar(s Service, args []string) Container {
 		ReadOnly:   true,
 		PidsLimit:  sidecarPids,
 		StopTime:   stopTime,
-		Ready:      path.Join(runDir(s), ReadyFile),
+		Ready:      path.Join(runDir(s), ready.Service),
 	}
 }
 
@@ -165,7 +166,7 @@ func (b *Bottle) agent(a Addresses) Container {
 		PidsLimit: b.Slice.TasksMax,
 		Slice:     b.Slice.Name,
 		StopTime:  stopTime,
-		Ready:     path.Join(runDir(Egress), AgentReady),
+		Ready:     path.Join(runDir(Egress), ready.Agent),
 	}
 }
 

@@ -53,7 +53,7 @@ func (l *Launcher) removeAll(ctx context.Context, list []leftover, yes bool) err
 		if err != nil {
 			return err
 		}
-		if !isYes(answer) {
+		if !IsYes(answer) {
 			return errors.New("nothing removed")
 		}
 	}

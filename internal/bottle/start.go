@@ -208,7 +208,7 @@ func (s *launch) confirm(question string) error {
 	if err != nil {
 		return err
 	}
-	if !isYes(answer) {
+	if !IsYes(answer) {
 		return ErrDeclined
 	}
 	return nil
@@ -324,8 +324,8 @@ func (s *launch) abandon(ctx context.Context, cause error) error {
 	return errors.Join(cause, err, s.discard())
 }
 
-// isYes accepts y and yes and nothing else: no default, no approval by Enter.
-func isYes(answer string) bool { return answer == "y" || answer == "Y" || answer == "yes" }
+// IsYes accepts y and yes and nothing else: no default, no approval by Enter.
+func IsYes(answer string) bool { return answer == "y" || answer == "Y" || answer == "yes" }
 
 // totalMemory is the machine's, in bytes; 0 when it cannot be told.
 func totalMemory() int64 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/resolve"
 )
@@ -108,7 +109,7 @@ func editUntilRight(ctx context.Context, s Streams, file string, check func() er
 		if err != nil {
 			return err
 		}
-		if answer != "y" && answer != "Y" && answer != "yes" {
+		if !bottle.IsYes(answer) {
 			return fmt.Errorf("%s is saved with the fault above; mend it with: podbottle edit", file)
 		}
 	}

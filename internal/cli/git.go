@@ -11,6 +11,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
+	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
@@ -213,7 +214,7 @@ func (f gitFlags) allow(s Streams, d gitGateDirs, id string) error {
 		if err != nil {
 			return err
 		}
-		if answer != "y" && answer != "Y" && answer != "yes" {
+		if !bottle.IsYes(answer) {
 			return errors.New("the push stays refused")
 		}
 	}

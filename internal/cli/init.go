@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/provider"
 )
@@ -200,5 +201,5 @@ func (q *questions) yes(name, question string, into *bool) {
 	}
 	var answer string
 	q.text(question+" [y/N]", "", &answer)
-	*into = answer == "y" || answer == "Y" || answer == "yes"
+	*into = bottle.IsYes(answer)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/ready"
 )
 
 // container is one member of the pod. Every setting has its counterpart in
@@ -204,7 +205,7 @@ func (w bottle) service(f *file, agent bool) {
 // interactive is an agent that waits for podbottle attach.
 func (w bottle) interactive(f *file) {
 	f.comment("A marker of an earlier run would pass for this one's.")
-	f.line("ExecStartPre", "-rm -f %t/podbottle/"+w.Slug+"/"+path.Join(string(blueprint.Egress), "run", blueprint.AgentReady))
+	f.line("ExecStartPre", "-rm -f %t/podbottle/"+w.Slug+"/"+path.Join(string(blueprint.Egress), "run", ready.Agent))
 	f.comment("The unit is active once every service does its work and the agent was handed its container.")
 	w.own(f, "ExecStartPost", "await")
 	f.line("Restart", "on-failure")

@@ -21,12 +21,7 @@ import (
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/intercept"
-)
-
-// Files that the sidecar creates in its run directory.
-const (
-	readyFile      = "ready"
-	agentReadyFile = "agent-ready"
+	"github.com/podbottle/podbottle/internal/ready"
 )
 
 // flags are the command line of the sidecar. They hold no secret.
@@ -71,10 +66,8 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	for _, name := range []string{readyFile, agentReadyFile} {
-		if err := os.Remove(filepath.Join(f.runDir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("stale marker: %w", err)
-		}
+	if err := ready.Clear(f.runDir, ready.Service, ready.Agent); err != nil {
+		return err
 	}
 	authority, err := intercept.LoadAuthority(filepath.Join(f.secretsDir, egress.CACertFile), filepath.Join(f.secretsDir, egress.CAKeyFile))
 	if err != nil {
@@ -95,7 +88,7 @@ func Run(ctx context.Context, args []string) error {
 	proxy := New(Config{
 		Slug: f.slug, Authority: authority, Firewall: f.firewall, Roots: roots, TokenDir: f.secretsDir,
 		GitGate: f.gitGate, Audit: records, Log: log,
-		AgentReady: func() error { return touch(filepath.Join(f.runDir, agentReadyFile)) },
+		AgentReady: func() error { return ready.Mark(f.runDir, ready.Agent) },
 	})
 	routes := &reloader{proxy: proxy, dir: f.configDir, status: filepath.Join(f.runDir, egress.RoutesStatusFile)}
 	if err := routes.load(); err != nil {
@@ -122,7 +115,7 @@ func Run(ctx context.Context, args []string) error {
 			return err
 		}
 		log.Info("ready", "slug", f.slug, "listen", f.listen, "firewall", f.firewall)
-		return touch(filepath.Join(f.runDir, readyFile))
+		return ready.Mark(f.runDir, ready.Service)
 	})
 	return group.Wait()
 }
@@ -186,13 +179,4 @@ func waitForFirewall(ctx context.Context, firewall, self netip.AddrPort) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-// touch creates an empty file, or leaves the one that is there.
-func touch(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	return file.Close()
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
+	"github.com/podbottle/podbottle/internal/ready"
 )
 
 // sidecars run the two mains as the containers do, with directories below a temporary one.
@@ -96,7 +97,7 @@ func (s *sidecars) start() {
 		}
 		return nil
 	}
-	s.await("ready", func() bool { return fresh(s.path("egress/run", readyFile)) })
+	s.await("ready", func() bool { return fresh(s.path("egress/run", ready.Service)) })
 }
 
 func freeAddress(t testing.TB) string {
@@ -164,10 +165,10 @@ func (s *sidecars) status() egress.RoutesStatus {
 func TestSidecarsFromStartToStop(t *testing.T) {
 	s := newSidecars(t, []egress.Route{{Host: "a.example.org", AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0", TokenRef: "HOST_VARIABLE"}})
 	s.write("egress/secrets/EGRESS_TOKEN_0", []byte(testToken))
-	s.write("egress/run/"+readyFile, []byte("stale")) // left by an earlier run
-	s.write("egress/run/"+agentReadyFile, nil)
+	s.write("egress/run/"+ready.Service, []byte("stale")) // left by an earlier run
+	s.write("egress/run/"+ready.Agent, nil)
 	s.start()
-	if exists(s.path("egress/run", agentReadyFile)) {
+	if exists(s.path("egress/run", ready.Agent)) {
 		t.Error("the stale marker of the agent is still there")
 	}
 	for range 2 {
@@ -175,7 +176,7 @@ func TestSidecarsFromStartToStop(t *testing.T) {
 			t.Errorf("agent-ready: %s", res.Status)
 		}
 	}
-	if !exists(s.path("egress/run", agentReadyFile)) {
+	if !exists(s.path("egress/run", ready.Agent)) {
 		t.Error("no marker of the agent")
 	}
 	list := s.allowlist()

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/gitgate"
+	"github.com/podbottle/podbottle/internal/ready"
 )
 
 // TestMain lets the test's own binary be the programs that the gate links to.
@@ -313,7 +314,7 @@ func (b *bottle) start() {
 			b.t.Fatalf("the gate ended with %v", err)
 		default:
 		}
-		_, err := os.Stat(b.path("run", readyFile))
+		_, err := os.Stat(b.path("run", ready.Service))
 		return err == nil
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -17,10 +16,8 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/gitgate"
+	"github.com/podbottle/podbottle/internal/ready"
 )
-
-// readyFile is what the sidecar creates in its run directory when it answers.
-const readyFile = "ready"
 
 // flags are the command line of the sidecar. They hold no secret.
 type flags struct {
@@ -59,9 +56,8 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	ready := filepath.Join(f.runDir, readyFile)
-	if err := os.Remove(ready); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("stale marker: %w", err)
+	if err := ready.Clear(f.runDir, ready.Service); err != nil {
+		return err
 	}
 	writer, err := audit.Open(filepath.Join(f.stateDir, gitgate.AuditFile))
 	if err != nil {
@@ -95,7 +91,7 @@ func Run(ctx context.Context, args []string) error {
 	group.Go(func() error {
 		return g.daemon(ctx, f.listen, func() error {
 			log.Info("ready", "slug", f.slug, "listen", f.listen, "repositories", len(g.mirrors))
-			return os.WriteFile(ready, nil, 0o644)
+			return ready.Mark(f.runDir, ready.Service)
 		})
 	})
 	return group.Wait()

@@ -14,10 +14,8 @@ import (
 
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/ready"
 )
-
-// readyFile is created in the run directory when the firewall answers.
-const readyFile = "ready"
 
 // banner says what this engine is not.
 const banner = "built-in firewall of podbottle: host allowlist, address guard, scan of what is sent; this is not pipelock"
@@ -60,9 +58,8 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	ready := filepath.Join(f.runDir, readyFile)
-	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("stale marker: %w", err)
+	if err := ready.Clear(f.runDir, ready.Service); err != nil {
+		return err
 	}
 	data, err := os.ReadFile(filepath.Join(f.configDir, pipelock.ConfigFile))
 	if err != nil {
@@ -93,7 +90,7 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist), "known_secrets", len(known))
-	if err := os.WriteFile(ready, nil, 0o644); err != nil {
+	if err := ready.Mark(f.runDir, ready.Service); err != nil {
 		return err
 	}
 	return New(config, Settings{Slug: f.slug, Authority: authority, Roots: roots, Known: known, Log: log}).Serve(ctx, listener)

@@ -5,18 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/ready"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
-
-// readyFile appears in the run directory when the server answers.
-const readyFile = "ready"
 
 // Run is the service supervise of podbottle-sidecar.
 func Run(ctx context.Context, args []string) error {
@@ -35,9 +32,8 @@ func Run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 || config.Slug == "" {
 		return errors.New("give --slug and --listen, and no arguments")
 	}
-	ready := filepath.Join(*runDir, readyFile)
-	if err := os.Remove(ready); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove stale marker: %w", err)
+	if err := ready.Clear(*runDir, ready.Service); err != nil {
+		return err
 	}
 	queue, err := supervise.OpenQueue(*queueDir)
 	if err != nil {
@@ -48,8 +44,8 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if err := os.WriteFile(ready, nil, 0o644); err != nil {
-		return fmt.Errorf("marker: %w", err)
+	if err := ready.Mark(*runDir, ready.Service); err != nil {
+		return err
 	}
 	config.Log.Info("listening", "slug", config.Slug, "address", listener.Addr().String(), "on_approval", config.OnApproval.String())
 	return New(config, queue).Serve(ctx, listener)
