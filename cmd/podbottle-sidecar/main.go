@@ -1,6 +1,6 @@
 // Command podbottle-sidecar is the program in every container of a bottle that
 // is not the agent's own: podbottle-sidecar egress | git-gate | supervise |
-// firewall | handover | probe. It links no Podman code.
+// firewall | handover | copy | probe. It links no Podman code.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/podbottle/podbottle/internal/archive"
 	"github.com/podbottle/podbottle/internal/egress/proxy"
 	"github.com/podbottle/podbottle/internal/gitgate/gate"
 	"github.com/podbottle/podbottle/internal/handover"
@@ -29,6 +30,7 @@ type service func(ctx context.Context, args []string) error
 
 func services() map[string]service {
 	all := map[string]service{
+		"copy":      archive.Main,
 		"egress":    proxy.Run,
 		"firewall":  firewall.Run,
 		"handover":  handover.Main,

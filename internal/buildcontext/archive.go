@@ -4,14 +4,10 @@ import (
 	"archive/tar"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"path"
-	"syscall"
-)
 
-// owner is the uid and gid that everything has in the archive: the agent's.
-const owner = 1000
+	"github.com/podbottle/podbottle/internal/archive"
+)
 
 // Size is what a context amounts to.
 type Size struct {
@@ -24,12 +20,12 @@ type Size struct {
 // Size counts what WriteTo would take.
 func (c *Context) Size() (Size, error) {
 	var s Size
-	err := c.walk(func(e entry) error {
-		if !e.info.IsDir() {
+	err := c.tree().Walk(func(e archive.Entry) error {
+		if !e.Info.IsDir() {
 			s.Files++
 		}
-		if e.info.Mode().IsRegular() {
-			s.Bytes += e.info.Size()
+		if e.Info.Mode().IsRegular() {
+			s.Bytes += e.Info.Size()
 		}
 		return nil
 	}, func(name string) { s.LeftOut = append(s.LeftOut, name) })
@@ -39,47 +35,11 @@ func (c *Context) Size() (Size, error) {
 // WriteTo adds the directory's content to an archive, below prefix. Permissions
 // stay, set-user-ID and the like do not, and everything belongs to the agent.
 func (c *Context) WriteTo(w *tar.Writer, prefix string) error {
-	return c.walk(func(e entry) error { return c.write(w, prefix, e) }, func(string) {})
-}
-
-func (c *Context) write(w *tar.Writer, prefix string, e entry) error {
-	header := &tar.Header{
-		Name: path.Join(prefix, e.path), Mode: int64(e.info.Mode().Perm()), ModTime: e.info.ModTime(),
-		Uid: owner, Gid: owner, Format: tar.FormatPAX,
-	}
-	switch {
-	case e.info.IsDir():
-		header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
-		return w.WriteHeader(header)
-	case e.info.Mode()&fs.ModeSymlink != 0:
-		header.Typeflag, header.Linkname = tar.TypeSymlink, e.target
-		return w.WriteHeader(header)
-	}
-	// The file may have been replaced since it was listed: a pipe must not hang
-	// and only what is a file now is read.
-	f, err := c.root.OpenFile(e.path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	err := c.tree().WriteTo(w, prefix, func(string) {})
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%s cannot be read; name it in .containerignore or change its mode", e.path)
+		return fmt.Errorf("%w; name it in .containerignore or change its mode", err)
 	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s changed while it was copied; try again", e.path)
-	}
-	header.Typeflag, header.Size = tar.TypeReg, info.Size()
-	if err := w.WriteHeader(header); err != nil {
-		return err
-	}
-	if _, err := io.CopyN(w, f, info.Size()); err != nil {
-		return fmt.Errorf("%s changed while it was copied; try again: %w", e.path, err)
-	}
-	return nil
+	return err
 }
 
 // AddFile adds one file with the given content, readable by all.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/moby/patternmatcher"
 	"github.com/moby/patternmatcher/ignorefile"
+
+	"github.com/podbottle/podbottle/internal/archive"
 )
 
 // maxIgnoreFile bounds an ignore file, in bytes.
@@ -105,75 +107,26 @@ func (c *Context) readSmall(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxIgnoreFile))
 }
 
-// entry is one file, directory or link that is taken.
-type entry struct {
-	path   string // with slashes, relative to the directory
-	info   fs.FileInfo
-	target string // of a link
-}
-
-// walk calls visit for everything that is taken, parents first. Links that lead
-// out of the directory, and what is neither file, directory nor link, are given
-// to leaveOut instead.
-func (c *Context) walk(visit func(entry) error, leaveOut func(path string)) error {
-	results := map[string]patternmatcher.MatchInfo{}
-	return fs.WalkDir(c.root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+// tree is the directory without what the ignore file names.
+func (c *Context) tree() archive.Tree {
+	t := archive.Tree{Root: c.root}
+	if c.matcher != nil {
+		results := map[string]patternmatcher.MatchInfo{}
+		t.Ignore = func(name string) (bool, bool, error) {
+			ignored, err := c.ignored(name, results)
+			return ignored, !c.matcher.Exclusions(), err
 		}
-		if name == "." {
-			return nil
-		}
-		ignored, err := c.ignored(name, results)
-		if err != nil {
-			return err
-		}
-		if ignored {
-			if d.IsDir() && !c.matcher.Exclusions() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		e := entry{path: name, info: info}
-		switch mode := info.Mode(); {
-		case mode.IsRegular(), mode.IsDir():
-			return visit(e)
-		case mode&fs.ModeSymlink != 0:
-			if e.target, err = c.root.Readlink(name); err != nil {
-				return err
-			}
-			if !leaves(name, e.target) {
-				return visit(e)
-			}
-		}
-		leaveOut(name)
-		return nil
-	})
+	}
+	return t
 }
 
 // ignored asks the ignore file. The results of directories are kept, since what
 // is below them depends on them.
 func (c *Context) ignored(name string, results map[string]patternmatcher.MatchInfo) (bool, error) {
-	if c.matcher == nil {
-		return false, nil
-	}
 	ignored, info, err := c.matcher.MatchesUsingParentResults(name, results[path.Dir(name)])
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", c.ignore, err)
 	}
 	results[name] = info
 	return ignored, nil
-}
-
-// leaves reports whether a link points out of the directory, by its text.
-func leaves(name, target string) bool {
-	if path.IsAbs(target) {
-		return true
-	}
-	to := path.Join(path.Dir(name), target)
-	return to == ".." || strings.HasPrefix(to, "../")
 }

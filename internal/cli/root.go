@@ -72,6 +72,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newStop(streams),
 		newBuild(streams),
 		newCleanup(streams),
+		newCp(streams),
 		newDoctor(streams),
 		newQuadlet(streams),
 		newInfo(streams),

@@ -3,6 +3,7 @@ package pod
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,6 +52,9 @@ func (c *Client) List(ctx context.Context) ([]Summary, error) {
 	return summarise(all), nil
 }
 
+// ErrNoBottle says that Podman has nothing of a bottle.
+var ErrNoBottle = errors.New("no bottle")
+
 // Find returns the bottle of one slug.
 func (c *Client) Find(ctx context.Context, slug string) (Summary, error) {
 	all, err := c.List(ctx)
@@ -62,7 +66,7 @@ func (c *Client) Find(ctx context.Context, slug string) (Summary, error) {
 			return s, nil
 		}
 	}
-	return Summary{}, fmt.Errorf("no bottle %s; podbottle list shows those there are", slug)
+	return Summary{}, fmt.Errorf("%w %s; podbottle list shows those there are", ErrNoBottle, slug)
 }
 
 // summarise groups containers by bottle. It is not given the infra containers'
@@ -71,6 +75,9 @@ func summarise(all []types.ListContainer) []Summary {
 	bottles := map[string]*Summary{}
 	for _, container := range all {
 		slug := container.Labels[blueprint.LabelSlug]
+		if container.Labels[blueprint.LabelService] == copyService {
+			continue // looks into a home for a moment; no member of the bottle
+		}
 		s := bottles[slug]
 		if s == nil {
 			s = &Summary{Slug: slug, Services: map[string]string{}}

@@ -46,34 +46,21 @@ func podSpec(b *blueprint.Bottle, a blueprint.Addresses) *types.PodSpec {
 
 // containerSpec translates one container.
 func containerSpec(b *blueprint.Bottle, c blueprint.Container, h host) *specgen.SpecGenerator {
-	yes, no := true, false
 	stop := uint(c.StopTime.Seconds())
-	s := specgen.NewSpecGenerator(c.Image, false)
+	s := hardened(c.Image)
 	s.Name = c.Name
 	s.Pod = b.PodName
 	s.Entrypoint = c.Entrypoint
 	s.Command = c.Command
 	s.Env = maps.Clone(c.Env)
-	s.EnvHost = &no
-	s.HTTPProxy = &no
 	s.Labels = maps.Clone(c.Labels)
 	s.Terminal = &c.Terminal
 	s.Stdin = &c.Stdin
 	s.StopTimeout = &stop
-	s.RestartPolicy = "no"
 	s.User = c.User
 	s.WorkDir = c.WorkDir
 	s.Init = &c.Init
-	s.CapDrop = []string{"all"}
-	s.NoNewPrivileges = &yes
 	s.ReadOnlyFilesystem = &c.ReadOnly
-	s.ReadWriteTmpfs = &no
-	s.ImageVolumeMode = "ignore"
-	s.HealthConfig = &manifest.Schema2HealthConfig{Test: []string{"NONE"}}
-	s.IpcNS = specgen.Namespace{NSMode: specgen.Private}
-	s.PidNS = specgen.Namespace{NSMode: specgen.Private}
-	s.UtsNS = specgen.Namespace{NSMode: specgen.Private}
-	s.CgroupNS = specgen.Namespace{NSMode: specgen.Private}
 	if c.Runsc {
 		s.OCIRuntime = h.runtime
 	}
@@ -90,6 +77,26 @@ func containerSpec(b *blueprint.Bottle, c blueprint.Container, h host) *specgen.
 	if c.Slice != "" && h.slices {
 		s.CgroupParent = c.Slice
 	}
+	return s
+}
+
+// hardened is what every container of podbottle's has: no capability, nothing of
+// the host's environment, and namespaces of its own but for the network.
+func hardened(image string) *specgen.SpecGenerator {
+	yes, no := true, false
+	s := specgen.NewSpecGenerator(image, false)
+	s.EnvHost = &no
+	s.HTTPProxy = &no
+	s.RestartPolicy = "no"
+	s.CapDrop = []string{"all"}
+	s.NoNewPrivileges = &yes
+	s.ReadWriteTmpfs = &no
+	s.ImageVolumeMode = "ignore"
+	s.HealthConfig = &manifest.Schema2HealthConfig{Test: []string{"NONE"}}
+	s.IpcNS = specgen.Namespace{NSMode: specgen.Private}
+	s.PidNS = specgen.Namespace{NSMode: specgen.Private}
+	s.UtsNS = specgen.Namespace{NSMode: specgen.Private}
+	s.CgroupNS = specgen.Namespace{NSMode: specgen.Private}
 	return s
 }
 

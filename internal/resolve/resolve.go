@@ -216,9 +216,12 @@ func (p *Plan) writeEnv(env environment, in inputs, hasAuth bool) error {
 	return state.WriteDraft(p.EnvFile, content)
 }
 
+// defaultHome is the agent's home in the container.
+const defaultHome = "/home/node"
+
 // provision asks the provider what it needs and keeps its files in the agent's state.
 func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (err error) {
-	home := host.env("BOT_BOTTLE_CONTAINER_HOME", "/home/node")
+	home := host.env("BOT_BOTTLE_CONTAINER_HOME", defaultHome)
 	if !path.IsAbs(home) || path.Clean(home) != home {
 		return fmt.Errorf("BOT_BOTTLE_CONTAINER_HOME is %q; it must be an absolute path without dot segments", home)
 	}

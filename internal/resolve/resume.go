@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/provider"
 	"github.com/podbottle/podbottle/internal/state"
 )
 
@@ -56,6 +57,26 @@ func SaveLaunch(root string, plan *Plan) error {
 	sum := sha256.Sum256(data)
 	m.PlanDigest = "sha256:" + hex.EncodeToString(sum[:])
 	return state.CommitMetadata(root, m)
+}
+
+// LaunchedHome is the agent's home in the container, as it was at the last launch.
+func LaunchedHome(root, slug string) (string, error) {
+	tree, err := state.Of(root, slug)
+	if err != nil {
+		return "", err
+	}
+	data, err := os.ReadFile(tree.Plan())
+	if errors.Is(err, os.ErrNotExist) {
+		return defaultHome, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("plan of the last launch: %w", err)
+	}
+	plan := Plan{AgentProvision: provider.Plan{GuestHome: defaultHome}}
+	if err := json.Unmarshal(data, &plan); err != nil {
+		return "", fmt.Errorf("%s: %w", tree.Plan(), err)
+	}
+	return plan.AgentProvision.GuestHome, nil
 }
 
 // Change is one value of the plan that differs from the last launch's.

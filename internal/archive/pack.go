@@ -1,0 +1,56 @@
+package archive
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Pack writes the file or directory at path as an archive with one member at its
+// top, named as. The path's last element must not be a link. leaveOut is told what
+// does not go along; see Tree.Walk.
+func Pack(w io.Writer, path, as string, leaveOut func(path string)) error {
+	path = filepath.Clean(path)
+	parent, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	name := filepath.Base(path)
+	if name == string(filepath.Separator) {
+		name = "."
+	}
+	info, err := parent.Lstat(name)
+	if err != nil {
+		return err
+	}
+	archive := tar.NewWriter(w)
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s is a symbolic link; name what it leads to", path)
+	case info.Mode().IsRegular():
+		err = Tree{Root: parent}.Write(archive, as, Entry{Path: name, Info: info})
+	case info.IsDir():
+		err = packDir(archive, parent, name, as, info, leaveOut)
+	default:
+		return fmt.Errorf("%s is neither a file nor a directory", path)
+	}
+	if err != nil {
+		return err // without the archive's end, by which the other side knows that it is whole
+	}
+	return archive.Close()
+}
+
+func packDir(archive *tar.Writer, parent *os.Root, name, as string, info fs.FileInfo, leaveOut func(string)) error {
+	root, err := parent.OpenRoot(name)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	tree := Tree{Root: root}
+	return errors.Join(tree.Write(archive, as, Entry{Path: ".", Info: info}), tree.WriteTo(archive, as, leaveOut))
+}

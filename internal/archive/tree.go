@@ -1,0 +1,116 @@
+// Package archive moves directory trees as tar archives between people who do not
+// trust each other: reading a tree follows no link and leaves it nowhere, and
+// writing one puts nothing outside of its target, whatever the archive says.
+package archive
+
+import (
+	"archive/tar"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"syscall"
+)
+
+// owner is the uid and gid that everything has in an archive: the agent's.
+const owner = 1000
+
+// Tree is a directory that is read.
+type Tree struct {
+	Root *os.Root
+	// Ignore says whether a name is left out, and for a directory whether all below it
+	// is, too; nil takes everything.
+	Ignore func(name string) (ignored, below bool, err error)
+}
+
+// Entry is one file, directory or link that is taken.
+type Entry struct {
+	Path   string // with slashes, relative to the tree
+	Info   fs.FileInfo
+	Target string // of a link
+}
+
+// Walk calls visit for everything that is taken, parents first. Links that lead
+// out of the tree, and what is neither file, directory nor link, are given to
+// leaveOut instead.
+func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
+	return fs.WalkDir(t.Root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		if t.Ignore != nil {
+			ignored, below, err := t.Ignore(name)
+			switch {
+			case err != nil:
+				return err
+			case ignored && d.IsDir() && below:
+				return fs.SkipDir
+			case ignored:
+				return nil
+			}
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		e := Entry{Path: name, Info: info}
+		switch mode := info.Mode(); {
+		case mode.IsRegular(), mode.IsDir():
+			return visit(e)
+		case mode&fs.ModeSymlink != 0:
+			if e.Target, err = t.Root.Readlink(name); err != nil {
+				return err
+			}
+			if staysInside(name, e.Target) {
+				return visit(e)
+			}
+		}
+		leaveOut(name)
+		return nil
+	})
+}
+
+// WriteTo adds the tree's content to an archive, below prefix. Permissions stay,
+// set-user-ID and the like do not, and everything belongs to the agent.
+func (t Tree) WriteTo(w *tar.Writer, prefix string, leaveOut func(path string)) error {
+	return t.Walk(func(e Entry) error { return t.Write(w, path.Join(prefix, e.Path), e) }, leaveOut)
+}
+
+// Write adds one entry to an archive under the given name.
+func (t Tree) Write(w *tar.Writer, name string, e Entry) error {
+	header := &tar.Header{
+		Name: name, Mode: int64(e.Info.Mode().Perm()), ModTime: e.Info.ModTime(),
+		Uid: owner, Gid: owner, Format: tar.FormatPAX,
+	}
+	switch {
+	case e.Info.IsDir():
+		header.Typeflag, header.Name = tar.TypeDir, header.Name+"/"
+		return w.WriteHeader(header)
+	case e.Info.Mode()&fs.ModeSymlink != 0:
+		header.Typeflag, header.Linkname = tar.TypeSymlink, e.Target
+		return w.WriteHeader(header)
+	}
+	// The file may have been replaced since it was listed: a pipe must not hang
+	// and only what is a file now is read.
+	f, err := t.Root.OpenFile(e.Path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s changed while it was copied; try again", e.Path)
+	}
+	header.Typeflag, header.Size = tar.TypeReg, info.Size()
+	if err := w.WriteHeader(header); err != nil {
+		return err
+	}
+	if _, err := io.CopyN(w, f, info.Size()); err != nil {
+		return fmt.Errorf("%s changed while it was copied; try again: %w", e.Path, err)
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package bottle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"syscall"
+
+	"github.com/podbottle/podbottle/internal/archive"
+	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/resolve"
+	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/visible"
+)
+
+// Location is one side of a copy.
+type Location struct {
+	Slug string // of the bottle; empty for this machine
+	Path string // - for an archive on a standard stream
+}
+
+// ParseLocation reads SLUG:PATH, or a path of this machine; one that looks like
+// the other is written as ./SLUG:PATH.
+func ParseLocation(arg string) Location {
+	slug, inside, found := strings.Cut(arg, ":")
+	if found && state.ValidSlug(slug) {
+		return Location{Slug: slug, Path: inside}
+	}
+	return Location{Path: arg}
+}
+
+// CheckCopy says what is wrong with the two sides of a copy.
+func CheckCopy(from, to Location) error {
+	switch {
+	case from == Location{} || to == Location{}:
+		return errors.New("a path is empty")
+	case (from.Slug == "") == (to.Slug == ""):
+		return errors.New("one side is SLUG:PATH in a bottle, the other a path of this machine or -")
+	case from.Slug != "" && from.Path == "-", to.Slug != "" && to.Path == "-":
+		return errors.New("- is for the side of this machine")
+	}
+	return nil
+}
+
+// Copy copies a file or a directory out of a bottle or into one. Nothing is
+// followed out of the target, and what cannot come whole does not come at all.
+func (l *Launcher) Copy(ctx context.Context, from, to Location) error {
+	if err := CheckCopy(from, to); err != nil {
+		return err
+	}
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	inside := from
+	if inside.Slug == "" {
+		inside = to
+	}
+	end, err := l.copyEnd(ctx, client, inside)
+	if err != nil {
+		return err
+	}
+	defer end.close()
+	if from.Slug != "" {
+		return l.copyOut(ctx, end, to.Path)
+	}
+	if strings.HasSuffix(to.Path, "/") {
+		end.path += "/" // only as a directory
+	}
+	return l.copyIn(ctx, end, from.Path)
+}
+
+// copyEnd is the end of a copy that lies in a bottle.
+type copyEnd struct {
+	path  string // absolute and clean, in the agent's container
+	run   func(ctx context.Context, args []string, streams pod.IO) (int, error)
+	close func()
+}
+
+// copyEnd finds the bottle: one that runs is reached through its agent's container,
+// of another there is only the agent's home.
+func (l *Launcher) copyEnd(ctx context.Context, client *pod.Client, at Location) (copyEnd, error) {
+	home, err := resolve.LaunchedHome(l.Root, at.Slug)
+	if err != nil {
+		return copyEnd{}, err
+	}
+	end := copyEnd{path: insidePath(home, at.Path), close: func() {}}
+	found, err := client.Find(ctx, at.Slug)
+	switch {
+	case err == nil && (found.Status == "running" || found.Status == "degraded"):
+		end.run = func(ctx context.Context, args []string, streams pod.IO) (int, error) {
+			return client.CopyRunning(ctx, found.Container, args, streams)
+		}
+		return end, nil
+	case err != nil && !errors.Is(err, pod.ErrNoBottle):
+		return end, err
+	case err != nil:
+		if _, err := state.ReadMetadata(l.Root, at.Slug); err != nil {
+			return end, err
+		}
+	}
+	if end.path != home && !strings.HasPrefix(end.path, home+"/") {
+		return end, fmt.Errorf("bottle %s does not run: only its agent's home, %s, is kept", at.Slug, home)
+	}
+	lock, err := state.Lock(l.Root, at.Slug)
+	if err != nil {
+		return end, err
+	}
+	end.close = func() { _ = lock.Unlock() }
+	sidecar, err := l.Sidecar(ctx, client)
+	if err != nil {
+		end.close()
+		return end, err
+	}
+	end.run = func(ctx context.Context, args []string, streams pod.IO) (int, error) {
+		return client.CopyHome(ctx, at.Slug, sidecar.Image, home, args, streams)
+	}
+	return end, nil
+}
+
+// insidePath is a path in the agent's container; a relative one starts at its home,
+// which an empty one is.
+func insidePath(home, name string) string {
+	if name == "~" || strings.HasPrefix(name, "~/") {
+		name = strings.TrimPrefix(strings.TrimPrefix(name, "~"), "/")
+	}
+	if !path.IsAbs(name) {
+		name = path.Join(home, name)
+	}
+	return path.Clean(name)
+}
+
+// copyOut copies from the bottle to a path of this machine, or as an archive to
+// standard output.
+func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error {
+	name := archive.Base(end.path)
+	reader, writer := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := l.runEnd(ctx, end, archive.PackArgs(end.path, name), nil, writer)
+		_ = writer.CloseWithError(err)
+		done <- err
+	}()
+	report, err := archive.Report{}, error(nil)
+	if dest == "-" {
+		err = archive.Filter(l.Out, reader, name)
+	} else {
+		report, err = archive.UnpackTo(reader, dest, name)
+	}
+	_ = reader.CloseWithError(errStopped) // the other end need not go on
+	if said := <-done; said != nil && !errors.Is(said, errStopped) {
+		err = said // the reason, where the archive is only cut short
+	}
+	if err == nil && len(report.Settings) > 0 {
+		fmt.Fprintf(l.Err, "Warning: programs of this machine act on files of the copy, which the agent may have written: %s. Look at them first.\n",
+			visible.String(strings.Join(report.Settings, ", ")))
+	}
+	return err
+}
+
+// errStopped ends the other end of a copy.
+var errStopped = errors.New("the copy has ended")
+
+// copyIn copies a path of this machine, or an archive from standard input, into
+// the bottle.
+func (l *Launcher) copyIn(ctx context.Context, end copyEnd, source string) error {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	var name string
+	pack := func() error { return archive.Filter(writer, l.In, "") }
+	if source != "-" {
+		name = archive.Base(source)
+		pack = func() error {
+			return archive.Pack(writer, source, name, func(path string) { fmt.Fprintln(l.Err, visible.String(archive.LeftOut(path))) })
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- errors.Join(pack(), writer.Close()) }()
+	err = l.runEnd(ctx, end, archive.UnpackArgs(end.path, name), reader, io.Discard)
+	_ = reader.Close() // whatever is still written goes nowhere
+	if packed := <-done; packed != nil && !errors.Is(packed, syscall.EPIPE) {
+		return packed
+	}
+	return err
+}
+
+// maxSaid bounds what the end in the bottle may say, in bytes.
+const maxSaid = 64 << 10
+
+// runEnd runs the end in the bottle and turns what it says into messages. Where the
+// bottle runs the agent can make it say anything.
+func (l *Launcher) runEnd(ctx context.Context, end copyEnd, args []string, in *os.File, out io.Writer) error {
+	if in == nil {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		in = null
+	}
+	var said boundedBuffer
+	code, err := end.run(ctx, args, pod.IO{In: in, Out: out, Err: &said})
+	text := strings.TrimSpace(said.String())
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return err
+	case code != 0:
+		return fmt.Errorf("in the bottle: %s", strings.TrimPrefix(text, "podbottle-sidecar copy: "))
+	case text != "":
+		fmt.Fprintln(l.Err, strings.Join(visible.Lines(text), "\n"))
+	}
+	return nil
+}
+
+// boundedBuffer keeps the first maxSaid bytes.
+type boundedBuffer struct{ bytes.Buffer }
+
+func (b *boundedBuffer) Write(p []byte) (int, error) {
+	_, _ = b.Buffer.Write(p[:min(len(p), maxSaid-b.Len())])
+	return len(p), nil
+}
