@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,6 +57,10 @@ func TargetOf(ctx context.Context) (Target, bool) {
 // (crypto/tls bounds the client hello to 64 KiB), headers within thirty, a
 // connection without a request for at most ten minutes.
 type Server struct {
+	// Malformed is called for a request in HTTP/2 that is reset as malformed before
+	// there is one to handle, with what net/http calls it. Set it before Run.
+	Malformed func(what string)
+
 	authority *Authority
 	http      *http.Server
 	conns     chan net.Conn
@@ -69,7 +74,8 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
-	return &Server{
+	s := &Server{
+		Malformed: func(string) {},
 		authority: authority,
 		conns:     make(chan net.Conn),
 		closed:    make(chan struct{}),
@@ -93,7 +99,17 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 			},
 		},
 	}
+	s.http.HTTP2.CountError = func(what string) {
+		if slices.ContainsFunc(malformed, func(kind string) bool { return strings.HasSuffix(what, kind) }) {
+			s.Malformed(what)
+		}
+	}
+	return s
 }
+
+// malformed ends the names of the errors that net/http counts where a request has an
+// unusable :path, :method or :scheme (RFC 9113, section 8.3.1).
+var malformed = []string{"_bad_path", "_bad_path_method", "_bad_connect"}
 
 // Run serves until Close.
 func (s *Server) Run() error {

@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -25,6 +23,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/egress/conformance"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
@@ -49,7 +48,6 @@ type bottle struct {
 	auditFile    string
 	upstreamCA   []byte // PEM
 	stopFirewall func()
-	plainPort    int // of an upstream without TLS, where there is one
 }
 
 // newBottle starts a TLS upstream under the name host and a way to it. edit may
@@ -142,67 +140,13 @@ func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.Cer
 
 // client returns an HTTP client as it would run in the agent; without h2 it speaks HTTP/1.1 only.
 func (b *bottle) client(h2 bool) *http.Client {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(h2)
-	transport := &http.Transport{
-		Proxy:                 http.ProxyURL(b.proxyURL),
-		TLSClientConfig:       &tls.Config{RootCAs: b.trust},
-		Protocols:             protocols,
-		DisableCompression:    true,
-		ExpectContinueTimeout: 5 * time.Second,
-	}
-	b.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: time.Minute, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := (&conformance.Agent{Proxy: b.proxyURL.Host, Trust: b.trust}).Client(h2)
+	b.t.Cleanup(client.CloseIdleConnections)
+	return client
 }
 
 // authority is the upstream's in CONNECT and Host.
 func (b *bottle) authority() string { return net.JoinHostPort(b.host, strconv.Itoa(b.port)) }
-
-// connect asks the proxy for a tunnel and returns the answer; conn is open if
-// that is 200. authority goes out as it is.
-func (b *bottle) connect(authority string) (res *http.Response, conn net.Conn) {
-	b.t.Helper()
-	conn, err := net.Dial("tcp", b.proxyURL.Host)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := fmt.Fprintf(conn, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n", authority, b.host); err != nil {
-		b.t.Fatal(err)
-	}
-	res, err = http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return res, conn
-}
-
-// tunnel opens a tunnel to authority and a TLS session in it.
-func (b *bottle) tunnel(authority string, config *tls.Config) (*tls.Conn, error) {
-	b.t.Helper()
-	res, conn := b.connect(authority)
-	if res.StatusCode != http.StatusOK {
-		b.t.Fatalf("CONNECT %s: %s", authority, res.Status)
-	}
-	config.RootCAs = b.trust
-	session := tls.Client(conn, config)
-	return session, session.Handshake()
-}
-
-// send writes a request as it is and reads the answer.
-func (b *bottle) send(conn net.Conn, request string) *http.Response {
-	b.t.Helper()
-	if _, err := io.WriteString(conn, request); err != nil {
-		b.t.Fatal(err)
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return res
-}
 
 // records returns what the audit file holds.
 func (b *bottle) records() []egress.Record {

@@ -52,8 +52,12 @@ type exchange struct {
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	p.inflight.Add(1)
 	p.metrics.inflight.Inc()
+	path := parsePath(r.URL.EscapedPath())
+	if r.ProtoMajor > 1 && r.URL.Host != "" {
+		path.malformed = ":path is a URL" // net/http takes its path and ignores the rest
+	}
 	return &exchange{
-		proxy: p, w: w, r: r, start: time.Now(), encrypted: r.TLS != nil, path: parsePath(r.URL.EscapedPath()),
+		proxy: p, w: w, r: r, start: time.Now(), encrypted: r.TLS != nil, path: path,
 		event: egress.EventRequest, generation: p.policy.Load().generation,
 	}
 }

@@ -82,6 +82,7 @@ func New(config Config) *Proxy {
 	p.policy.Store(&policy{})
 	p.forward = newForward(config, errors)
 	p.tunnels = intercept.NewServer(config.Authority, http.HandlerFunc(p.serveTunnelled), errors)
+	p.tunnels.Malformed = p.recordMalformed
 	p.front = &http.Server{
 		Handler:           http.HandlerFunc(p.serveFront),
 		ReadHeaderTimeout: headerTimeout,
@@ -154,6 +155,17 @@ func (p *Proxy) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 		panic("request without a tunnel")
 	}
 	p.serve(w, r, target, true)
+}
+
+// recordMalformed leaves a record of a request that net/http reset without showing it
+// to anybody; for whom it was is not known here.
+func (p *Proxy) recordMalformed(what string) {
+	record := egress.Record{
+		Event: egress.EventTunnel, Verdict: egress.VerdictDeny, Reason: string(ReasonBadRequest),
+		Generation: p.policy.Load().generation, Detail: "malformed request, HTTP/2: " + what,
+	}
+	p.recorder.write(record)
+	p.metrics.count(record)
 }
 
 // serve judges one request and forwards it or says why not. Inside a tunnel the

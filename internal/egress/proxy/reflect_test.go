@@ -179,7 +179,11 @@ func TestHeadAndEmptyResponses(t *testing.T) {
 	}), nil)
 	for _, method := range []string{http.MethodHead, http.MethodGet} {
 		for _, h2 := range []bool{false, true} {
-			res, err := do(b.client(h2), method, b.url("/"), nil)
+			req, err := http.NewRequest(method, b.url("/"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			res, err := b.client(h2).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/egress/conformance"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
 	"github.com/podbottle/podbottle/internal/ready"
@@ -310,7 +311,7 @@ func TestAFirewallThatDoesNotRefuseIsNone(t *testing.T) {
 // TestNothingIsLetOutWithoutRecords: when the audit file cannot be written, the
 // request that is over is the last one.
 func TestNothingIsLetOutWithoutRecords(t *testing.T) {
-	b := newBottle(t, http.HandlerFunc(answer), nil)
+	b := newBottle(t, http.HandlerFunc(conformance.Upstream), nil)
 	if err := b.proxy.config.Audit.Close(); err != nil {
 		t.Fatal(err)
 	}
