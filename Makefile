@@ -9,6 +9,8 @@ DESTDIR ?=
 
 # Arguments for the test binary of test/e2e, such as E2E_ARGS='-test.run TestStart'.
 E2E_ARGS ?=
+# The binary of the pinned pipelock; without it the tests of the real one are left out, and say so.
+PIPELOCK_BIN ?=
 # How many bottles `make soak` starts and removes.
 CYCLES ?= 500
 # How long `make fuzz` runs each target.
@@ -41,8 +43,10 @@ unit: ## run the unit tests and the tests of the command line, with the race det
 
 .PHONY: e2e
 e2e: build bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
+	$(if $(PIPELOCK_BIN),install -m 0755 $(PIPELOCK_BIN) bin/pipelock)
 	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/e2e.test -test.v -test.timeout 30m $(E2E_ARGS) </dev/null
+	$(TESTHOST) exec -- env $(if $(PIPELOCK_BIN),PIPELOCK_BIN=/src/bin/pipelock) \
+		/src/bin/e2e.test -test.v -test.timeout 30m $(E2E_ARGS) </dev/null
 
 .PHONY: bin/e2e.test
 bin/e2e.test:

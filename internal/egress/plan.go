@@ -40,8 +40,9 @@ func (p Plan) ConfigFiles() (map[string][]byte, error) {
 }
 
 // Args is the sidecar's command line. The proxy listens on the pod's internal
-// address; gitGate says whether the bottle has a git-gate to point at.
-func (p Plan) Args(pod netip.Addr, gitGate bool) []string {
+// address; gitGate says whether the bottle has a git-gate to point at, and preferHTTP2
+// whether the firewall keeps connections of that version alone.
+func (p Plan) Args(pod netip.Addr, gitGate, preferHTTP2 bool) []string {
 	args := []string{
 		"egress", "--slug", p.Slug,
 		"--listen", netip.AddrPortFrom(pod, Port).String(),
@@ -50,6 +51,9 @@ func (p Plan) Args(pod netip.Addr, gitGate bool) []string {
 	}
 	if gitGate {
 		args = append(args, "--git-gate", gitGateURL)
+	}
+	if preferHTTP2 {
+		args = append(args, "--prefer-http2")
 	}
 	return args
 }

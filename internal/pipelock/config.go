@@ -91,6 +91,14 @@ type RequestBodyScanning struct {
 
 // ResponseScanning looks for prompt injections in what comes back.
 type ResponseScanning struct {
+	Enabled         bool         `yaml:"enabled"`
+	Action          string       `yaml:"action"`
+	IncludeDefaults bool         `yaml:"include_defaults"`
+	SSEStreaming    SSEStreaming `yaml:"sse_streaming"`
+}
+
+// SSEStreaming looks into event streams while they pass.
+type SSEStreaming struct {
 	Enabled bool `yaml:"enabled"`
 }
 
@@ -150,9 +158,16 @@ func NewConfig(routes []egress.Route) Config {
 			// Egress strips these from what the agent sends and puts the real credential there.
 			IgnoreHeaders: []string{"Authorization"},
 		},
-		// On by default. It only warns about documents, at some megabyte a second, and blocks
-		// event streams, which is how language models answer.
-		ResponseScanning: ResponseScanning{Enabled: false},
+		ResponseScanning: ResponseScanning{
+			// Switched off, it would hold event streams back until they end.
+			Enabled: true,
+			// "warn" by default. What is left to find are the patterns that pipelock always has.
+			Action: "block",
+			// On by default: further patterns for documents, at less than a megabyte a second.
+			IncludeDefaults: false,
+			// On by default: it blocks event streams, which is how language models answer.
+			SSEStreaming: SSEStreaming{Enabled: false},
+		},
 		TLSInterception: TLSInterception{
 			Enabled: true, // off by default
 			CACert:  secretsDir + "/" + CACertFile,

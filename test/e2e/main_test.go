@@ -17,6 +17,13 @@ import (
 const agentImage = "localhost/podbottle-test-agent:latest"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == agentCommand {
+		if err := agentMain(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := usableHost(); err != nil {
 		fmt.Fprintln(os.Stderr, "test/e2e:", err)
 		os.Exit(1)

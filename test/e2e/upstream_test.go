@@ -59,24 +59,32 @@ func startUpstream(t testing.TB, address string, handler http.Handler) *upstream
 	if handler == nil {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "upstream") })
 	}
+	serveAt(t, address, u.record(handler), &tls.Config{Certificates: []tls.Certificate{certificate}})
+	return u
+}
+
+// serveAt serves HTTP at an address until the test ends, with TLS if config is not nil.
+func serveAt(t testing.TB, address string, handler http.Handler, config *tls.Config) {
+	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{
-		Handler:           u.record(handler),
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{certificate}},
-		ReadHeaderTimeout: 10 * time.Second,
-	}
+	server := &http.Server{Handler: handler, TLSConfig: config, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)
-	go func() { done <- server.ServeTLS(listener, "", "") }()
+	go func() {
+		if config == nil {
+			done <- server.Serve(listener)
+			return
+		}
+		done <- server.ServeTLS(listener, "", "")
+	}()
 	t.Cleanup(func() {
 		_ = server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("upstream at %s: %v", address, err)
 		}
 	})
-	return u
 }
 
 // requests returns what the server has seen so far, in order.

@@ -11,6 +11,8 @@ import (
 // these routes, all below the agent's domain and with the port of one of its upstreams:
 //
 //	api      injects a bearer token
+//	pass     the same, and the firewall passes its TLS through: pipelock refuses
+//	         compressed responses itself
 //	plain    the upstream without TLS
 //	*.wild   every name below
 //	xn--bcher-kva

@@ -150,7 +150,7 @@ func services() []Row {
 		{"a route with a token over plain HTTP", "plaintext 403", func(a *Agent) (Outcome, error) {
 			return a.fetch(false, http.MethodGet, "http://"+a.plainAuthority("secret")+"/", nil)
 		}},
-		{"a response to an injected token in a coding that cannot be searched", "unreadable-encoding 502", fetch("GET", "api", "/zip")},
+		{"a response to an injected token in a coding that cannot be searched", "unreadable-encoding 502", fetch("GET", "pass", "/zip")},
 	}
 }
 

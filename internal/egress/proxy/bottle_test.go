@@ -48,6 +48,7 @@ type bottle struct {
 	auditFile    string
 	upstreamCA   []byte // PEM
 	stopFirewall func()
+	preferHTTP2  bool // set by what starts the firewall
 }
 
 // newBottle starts a TLS upstream under the name host and a way to it. edit may
@@ -80,7 +81,7 @@ func newBottleBehind(t testing.TB, host string, handler http.Handler, edit func(
 	agentCA, authority := newAuthority(t)
 	b.trust = agentCA
 	b.proxy = New(Config{
-		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir,
+		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir, PreferHTTP2: b.preferHTTP2,
 		AgentReady: func() error { b.ready++; return nil }, Audit: b.openAudit(), Log: quiet(),
 	})
 	if err := b.proxy.SetRoutes(routes, 1); err != nil {
@@ -135,6 +136,7 @@ func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.Cer
 	})
 	addr, stop := serve(b.t, f.Serve)
 	b.stopFirewall = stop
+	pool.AppendCertsFromPEM(b.upstreamCA) // for what is passed through
 	return addr, pool
 }
 

@@ -23,6 +23,7 @@ func conformanceBottle(t *testing.T) (*bottle, *conformance.Agent) {
 	plainPort := portOf(plain)
 	b := newBottle(t, http.HandlerFunc(conformance.Upstream), func(main *egress.Route) []egress.Route {
 		return []egress.Route{
+			{Host: "pass.example.org", Port: main.Port, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0", TLSPassthrough: true},
 			{Host: "plain.example.org", Port: plainPort},
 			{Host: "*.wild.example.org", Port: main.Port},
 			{Host: "xn--bcher-kva.example.org", Port: main.Port},

@@ -44,18 +44,22 @@ var errFirewallDown = errors.New("the firewall does not answer")
 // transports are the upstream leg. A request goes on in the version it came in, as
 // it would without a proxy: HTTP/1.1 is the faster one for large bodies and keeps
 // Expect: 100-continue, which net/http's HTTP/2 server hides from its handler.
-type transports struct{ http1, any *http.Transport }
+type transports struct {
+	http1, any  *http.Transport
+	preferHTTP2 bool
+}
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. Only HTTP/1.1 has upgrades.
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
-	if exchangeOf(r.Context()).r.ProtoMajor == 1 {
+	x := exchangeOf(r.Context())
+	if x.r.ProtoMajor == 1 && (!t.preferHTTP2 || x.route.TLSPassthrough || r.Header.Get("Upgrade") != "") {
 		return t.http1.RoundTrip(r)
 	}
 	return t.any.RoundTrip(r)
 }
 
 func newTransports(config Config) transports {
-	t := transports{http1: newTransport(config), any: newTransport(config)}
+	t := transports{http1: newTransport(config), any: newTransport(config), preferHTTP2: config.PreferHTTP2}
 	t.http1.Protocols = new(http.Protocols)
 	t.http1.Protocols.SetHTTP1(true)
 	return t

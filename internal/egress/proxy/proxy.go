@@ -39,6 +39,9 @@ type Config struct {
 	Authority *intercept.Authority
 	// Firewall is where the next proxy listens.
 	Firewall netip.AddrPort
+	// PreferHTTP2 sends requests that came in HTTP/1.1 on in HTTP/2 where the firewall
+	// intercepts their TLS.
+	PreferHTTP2 bool
 	// Roots are trusted on the upstream leg: the firewall's own authority, and those
 	// of the hosts whose TLS it passes through.
 	Roots *x509.CertPool

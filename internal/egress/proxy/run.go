@@ -29,6 +29,7 @@ type flags struct {
 	slug, configDir, secretsDir, runDir, stateDir string
 	listen, firewall, metrics                     netip.AddrPort
 	gitGate                                       string
+	preferHTTP2                                   bool
 }
 
 func parseFlags(args []string) (flags, error) {
@@ -39,6 +40,7 @@ func parseFlags(args []string) (flags, error) {
 	set.TextVar(&f.firewall, "firewall", netip.MustParseAddrPort("127.0.0.1:8888"), "address of the firewall")
 	set.TextVar(&f.metrics, "metrics", netip.AddrPort{}, "loopback address of the Prometheus metrics; none by default")
 	set.StringVar(&f.gitGate, "git-gate", "", "URL of git-gate, for the answer to a git push")
+	set.BoolVar(&f.preferHTTP2, "prefer-http2", false, "send requests in HTTP/1.1 on in HTTP/2 to a firewall that intercepts them")
 	set.StringVar(&f.configDir, "config", "/etc/podbottle", "configuration directory")
 	set.StringVar(&f.secretsDir, "secrets", "/run/podbottle/secrets", "secrets directory")
 	set.StringVar(&f.runDir, "run", "/run/podbottle/run", "directory of the ready markers")
@@ -87,7 +89,7 @@ func Run(ctx context.Context, args []string) error {
 	}
 	proxy := New(Config{
 		Slug: f.slug, Authority: authority, Firewall: f.firewall, Roots: roots, TokenDir: f.secretsDir,
-		GitGate: f.gitGate, Audit: records, Log: log,
+		PreferHTTP2: f.preferHTTP2, GitGate: f.gitGate, Audit: records, Log: log,
 		AgentReady: func() error { return ready.Mark(f.runDir, ready.Agent) },
 	})
 	routes := &reloader{proxy: proxy, dir: f.configDir, status: filepath.Join(f.runDir, egress.RoutesStatusFile)}
