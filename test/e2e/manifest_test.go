@@ -44,7 +44,15 @@ agent_provider:
   command: [bash]
 git-gate:
   user: {name: Bottle}
-# %s %s
+  repos:
+    tools:
+      url: ssh://git@git.upstream.test:2222/team/tools.git
+      identity: %s
+      host_key: %s
+      refs: [refs/heads/agent/*]
+      allow_force: true
+      allow_delete: true
+      lfs: true
 egress:
   routes:
     - host: API.upstream.test.
@@ -111,7 +119,7 @@ func TestEveryKey(t *testing.T) {
 		"env: debug,from base,8080," + everyForwarded + "," + everyAsked,
 		"token: none",
 		"identity: Agent base@example.org",
-		"remote: ssh://git@git.upstream.test:2222/team/tools.git",
+		"remote: git://git-gate/tools.git",
 		"prompt: Do what is asked.",
 		"skill: a skill",
 		"workspace: /home/node/workspace: .containerignore,taken.txt",
@@ -189,7 +197,7 @@ func compareState(t *testing.T, tr *tree, slug string) {
 	}
 	want := []string{
 		"-rw------- .lock", "-rw------- .preserve", "-rw------- agent/agent.env", "-rw------- agent/prompt.txt",
-		"-rw------- egress/routes.yaml",
+		"-rw------- egress/routes.yaml", "-rw------- git-gate/git-gate.yaml", "-rw------- git-gate/known_hosts",
 		"-rw------- metadata.json", "-rw------- pipelock/pipelock.yaml", "-rw------- plan.json",
 		"-rw------- supervise/current-config/Dockerfile", "drwx------ .", "drwx------ agent", "drwx------ egress",
 		"drwx------ git-gate", "drwx------ pipelock", "drwx------ supervise", "drwx------ supervise/current-config",
