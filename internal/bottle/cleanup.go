@@ -18,15 +18,23 @@ type leftover struct {
 	remove func(context.Context) error
 }
 
+// CleanupRequest says how far a cleanup goes.
+type CleanupRequest struct {
+	All    bool // running bottles and kept state too
+	Images bool // what was made for any bottle, and none needs now, too
+	Yes    bool // do not ask
+	DryRun bool // only list
+}
+
 // Cleanup removes what dead bottles left: first it lists everything, then it asks
-// once, then it removes what it can. With all, running bottles and kept state go too.
-func (l *Launcher) Cleanup(ctx context.Context, all, yes, dryRun bool) error {
+// once, then it removes what it can.
+func (l *Launcher) Cleanup(ctx context.Context, r CleanupRequest) error {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	list, err := l.leftovers(ctx, client, all)
+	list, err := l.leftovers(ctx, client, r)
 	if err != nil {
 		return err
 	}
@@ -37,10 +45,10 @@ func (l *Launcher) Cleanup(ctx context.Context, all, yes, dryRun bool) error {
 	for _, item := range list {
 		fmt.Fprintln(l.Err, " ", item.what)
 	}
-	if dryRun {
+	if r.DryRun {
 		return nil
 	}
-	return l.removeAll(ctx, list, yes)
+	return l.removeAll(ctx, list, r.Yes)
 }
 
 // removeAll asks once and removes what it can.
@@ -68,7 +76,7 @@ func (l *Launcher) removeAll(ctx context.Context, list []leftover, yes bool) err
 
 // leftovers finds what is to go. A bottle that another podbottle works on is
 // left alone: it holds the bottle's lock.
-func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) ([]leftover, error) {
+func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, r CleanupRequest) ([]leftover, error) {
 	objects, err := client.Objects(ctx)
 	if err != nil {
 		return nil, err
@@ -77,19 +85,19 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) 
 	if err != nil {
 		return nil, err
 	}
-	spared, err := l.busy(bottles, all)
+	spared, err := l.busy(bottles, r.All)
 	ended := endedBottles(bottles)
 	if err != nil {
 		return nil, err
 	}
 	var list []leftover
 	for _, o := range objects {
-		kept := (o.Kind == "volume" || o.Kind == "image") && !all && (ended[o.Slug] || state.Preserved(l.Root, o.Slug))
+		kept := (o.Kind == "volume" || o.Kind == "image") && !r.All && (ended[o.Slug] || state.Preserved(l.Root, o.Slug))
 		if spared[o.Slug] || kept || l.locked(o.Slug) {
 			continue
 		}
 		list = append(list, leftover{o.Kind + " " + o.Name, func(ctx context.Context) error {
-			if ended[o.Slug] && !all {
+			if ended[o.Slug] && !r.All {
 				if err := state.SetPreserve(l.Root, o.Slug); err != nil {
 					return err
 				}
@@ -102,13 +110,17 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, all bool) 
 		return nil, err
 	}
 	for _, slug := range slugs {
-		if spared[slug] || (!all && (ended[slug] || state.Preserved(l.Root, slug))) || l.locked(slug) {
+		if spared[slug] || (!r.All && (ended[slug] || state.Preserved(l.Root, slug))) || l.locked(slug) {
 			continue
 		}
 		list = append(list, leftover{"state of " + slug, func(context.Context) error { return removeState(l.Root, slug) }})
 	}
 	runtime, err := l.runtimeLeftovers(spared)
-	return append(list, runtime...), err
+	if list = append(list, runtime...); err != nil || !r.Images {
+		return list, err
+	}
+	spare, err := l.spareImages(ctx, client, len(bottles) > 0)
+	return append(list, spare...), err
 }
 
 // busy names the bottles that cleanup must not touch. Those of systemd, running

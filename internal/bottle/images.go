@@ -169,7 +169,9 @@ func (l *Launcher) buildEmbedded(ctx context.Context, client *pod.Client, name, 
 	})
 }
 
-// buildFromFile builds a bottle's own Containerfile.
+// buildFromFile builds a bottle's own Containerfile. What a manifest's was built to last
+// keeps a name of its own, so that the layers outlive the bottle and the next start
+// does not build them again.
 func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
 	recipe, err := resolve.Recipe(s.plan)
 	if err != nil {
@@ -183,10 +185,18 @@ func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
 	if base := s.Config.Images.AgentBase; base != "" && file == tree.Dockerfile() {
 		args["BASE"] = base // it may have grown out of one of podbottle's own
 	}
-	return s.build(ctx, imageBuild{
-		name: name, kind: "agent", slug: s.plan.Slug, source: digest(recipe, []byte(args["BASE"])), file: filepath.Base(file), args: args,
+	build := imageBuild{
+		name: name, kind: "agent", source: digest(recipe, []byte(args["BASE"])), file: filepath.Base(file), args: args,
 		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
-	})
+	}
+	if file == tree.Dockerfile() || !strings.HasSuffix(name, ":"+s.plan.Slug) { // the name does not say whose it is
+		build.slug = s.plan.Slug
+		return s.build(ctx, build)
+	}
+	if err := s.build(ctx, build); err != nil {
+		return err
+	}
+	return s.client.TagImage(ctx, name, pod.LayerCache, digest([]byte(file))[:16])
 }
 
 // imageBuild is one image and how its build context is made.

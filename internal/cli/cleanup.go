@@ -9,18 +9,19 @@ import (
 )
 
 func newCleanup(s Streams) *cobra.Command {
-	var yes, all, dryRun bool
+	var r bottle.CleanupRequest
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove what dead bottles left",
 		Long:  "Remove what dead bottles left: pods, containers, networks, volumes, secrets, slices, runtime directories, images of their own, and state without a .preserve marker. It lists everything and asks once.",
 		Args:  cobra.NoArgs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
-			return l.Cleanup(ctx, all, yes, dryRun)
+			return l.Cleanup(ctx, r)
 		}),
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove without asking")
-	cmd.Flags().BoolVarP(&all, "all", "a", false, "also bottles that run, and state that is kept")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only list")
+	cmd.Flags().BoolVarP(&r.Yes, "yes", "y", false, "remove without asking")
+	cmd.Flags().BoolVarP(&r.All, "all", "a", false, "also bottles that run, and state that is kept")
+	cmd.Flags().BoolVar(&r.Images, "images", false, "also images and kept layers that no bottle needs now; they are made again when they are wanted")
+	cmd.Flags().BoolVar(&r.DryRun, "dry-run", false, "only list")
 	return cmd
 }

@@ -45,17 +45,23 @@ func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome boo
 	return errors.Join(problems...)
 }
 
-// removeImages removes the images that carry a bottle's label.
+// removeImages removes the names of images that are for one bottle alone; Podman
+// removes an image with its last name.
 func (c *Client) removeImages(ctx context.Context, slug string) error {
-	list, err := images.List(c.with(ctx), new(images.ListOptions).WithFilters(map[string][]string{"label": {blueprint.LabelSlug + "=" + slug}}))
-	if err != nil || len(list) == 0 {
+	own, err := c.OwnImages(ctx)
+	if err != nil {
 		return err
 	}
-	ids := make([]string, 0, len(list))
-	for _, image := range list {
-		ids = append(ids, image.ID)
+	var names []string
+	for _, image := range own {
+		if image.Slug == slug {
+			names = append(names, image.Name)
+		}
 	}
-	_, errs := images.Remove(c.with(ctx), ids, new(images.RemoveOptions).WithIgnore(true))
+	if len(names) == 0 {
+		return nil
+	}
+	_, errs := images.Remove(c.with(ctx), names, new(images.RemoveOptions).WithIgnore(true))
 	return errors.Join(errs...)
 }
 

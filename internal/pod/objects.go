@@ -74,13 +74,13 @@ func (c *Client) Objects(ctx context.Context) ([]Object, error) {
 			add("secret", s.Spec.Name, s.Spec.Labels)
 		}
 	}
-	imageList, err := images.List(conn, new(images.ListOptions).WithFilters(label))
+	imageList, err := c.OwnImages(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list of images: %w", err)
+		return nil, err
 	}
 	for _, image := range imageList {
-		for _, name := range image.RepoTags {
-			add("image", name, image.Labels)
+		if image.Slug != "" {
+			list = append(list, Object{Kind: "image", Name: image.Name, Slug: image.Slug})
 		}
 	}
 	return append(list, sliceObjects(ctx)...), nil
