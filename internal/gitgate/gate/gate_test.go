@@ -141,11 +141,10 @@ func TestHostKeys(t *testing.T) {
 	unpinned.KnownHostKey = ""
 	changed := app
 	changed.Name = "changed"
-	stranger, err := os.ReadFile(filepath.Join(s.dir, "stranger.pub"))
-	if err != nil {
+	var err error
+	if changed.KnownHostKey, err = s.HostKey("stranger"); err != nil {
 		t.Fatal(err)
 	}
-	changed.KnownHostKey = strings.Join(strings.Fields(string(stranger))[:2], " ")
 	b := newBottle(t, app, unpinned, changed)
 	gate := fmt.Sprintf("git://127.0.0.1:%d/", b.port)
 	for name, want := range map[string]string{
@@ -161,7 +160,7 @@ func TestHostKeys(t *testing.T) {
 			t.Errorf("push to %s: %v\n%s", name, err, out)
 		}
 	}
-	if n := s.connections(); n != 0 {
+	if n := s.Logins(); n != 0 {
 		t.Errorf("%d logins at the remote", n)
 	}
 	// The failures of two leave the third.
@@ -174,7 +173,7 @@ func TestRemoteDown(t *testing.T) {
 	app := s.create("app")
 	b := newBottle(t, app)
 	b.git("", "clone", "-q", app.URL, "app")
-	s.stop()
+	s.Stop()
 	for _, args := range [][]string{{"-C", "app", "fetch"}, {"-C", "app", "ls-remote"}, {"clone", app.URL, "again"}} {
 		if out, err := b.try("", args...); err == nil || !strings.Contains(out, "git-gate cannot serve app from 127.0.0.1:") || !strings.Contains(out, "connection refused") {
 			t.Errorf("git %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -234,8 +233,8 @@ func TestManyRepositories(t *testing.T) {
 	for i := range upstreams {
 		upstreams[i] = good
 		upstreams[i].Name = fmt.Sprintf("repo-%d", i)
-		upstreams[i].Path = filepath.Join(s.dir, fmt.Sprintf("repo-%d.git", i))
-		upstreams[i].URL = fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.user, s.port, upstreams[i].Path)
+		upstreams[i].Path = filepath.Join(s.Dir, fmt.Sprintf("repo-%d.git", i))
+		upstreams[i].URL = fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.User, s.Addr.Port(), upstreams[i].Path)
 	}
 	b := newBottle(t, upstreams...)
 	var group errgroup.Group
@@ -301,7 +300,7 @@ func TestRemoteAnswers(t *testing.T) {
 	s := newServer(t)
 	app := s.create("app")
 	hook := "#!/bin/sh\nprintf 'hello \\033[31mred\\033[0m\\n'; while read old new ref; do case $ref in *closed*) echo 'closed for the season'; exit 1;; esac; done\n"
-	if err := os.WriteFile(filepath.Join(s.dir, "app.git/hooks/pre-receive"), []byte(hook), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, "app.git/hooks/pre-receive"), []byte(hook), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	b := newBottle(t, app)
@@ -327,7 +326,7 @@ func TestMagicRefs(t *testing.T) {
 	app := s.create("app")
 	// As Gerrit does: the ref is an address, and nothing stays there.
 	hook := "#!/bin/sh\nwhile read old new ref; do git update-ref -d $ref; git update-ref refs/changes/$new $new; done\n"
-	if err := os.WriteFile(filepath.Join(s.dir, "app.git/hooks/post-receive"), []byte(hook), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, "app.git/hooks/post-receive"), []byte(hook), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	b := newBottle(t, app)
@@ -477,7 +476,7 @@ func TestSSHAgent(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
 	waitFor(t, "the ssh agent", func() bool { _, err := os.Stat(b.path("ssh-agent.sock")); return err == nil })
-	add := exec.Command(program(t, "ssh-add", "openssh-client"), "-q", s.key)
+	add := exec.Command(program(t, "ssh-add", "openssh-client"), "-q", s.Path("client"))
 	add.Env = []string{"SSH_AUTH_SOCK=" + b.path("ssh-agent.sock")}
 	if out, err := add.CombinedOutput(); err != nil {
 		t.Fatalf("ssh-add: %v\n%s", err, out)
@@ -488,8 +487,8 @@ func TestSSHAgent(t *testing.T) {
 func TestWithoutProtocol2(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	s.stop()
-	s.acceptEnv = "NOTHING" // then git speaks version 0 with the remote
+	s.Stop()
+	s.AcceptEnv = "NOTHING" // then git speaks version 0 with the remote
 	s.start()
 	app := s.create("app")
 	b := newBottle(t, app)
@@ -520,7 +519,7 @@ func TestPushWithoutAnyFetch(t *testing.T) {
 	app := s.create("app")
 	b := newBottle(t, app)
 	// A workspace that was copied in with its history.
-	mustRun(t, "git", "clone", "-q", filepath.Join(s.dir, "app.git"), filepath.Join(b.home, "app"))
+	mustRun(t, "git", "clone", "-q", filepath.Join(s.Dir, "app.git"), filepath.Join(b.home, "app"))
 	b.git("app", "remote", "set-url", "origin", app.URL)
 	b.commit("app", "a", "x\n", "x")
 	if out := b.git("app", "push", "origin", "HEAD"); !strings.Contains(out, "nothing found in 3 new objects") {
@@ -557,7 +556,7 @@ func TestRawRequests(t *testing.T) {
 			t.Errorf("%.60q is answered with %.200q", request, answer)
 		}
 	}
-	if n := s.connections(); n != 0 {
+	if n := s.Logins(); n != 0 {
 		t.Errorf("%d connections reached the remote", n)
 	}
 	b.git("", "clone", "-q", app.URL, "app")

@@ -8,16 +8,15 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/ready"
+	"github.com/podbottle/podbottle/internal/sshdtest"
 )
 
 // TestMain lets the test's own binary be the programs that the gate links to.
@@ -54,53 +53,75 @@ func mustRun(t testing.TB, name string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// server is a real sshd on loopback with bare repositories, the remote of the tests.
+// server is a real sshd on loopback, the remote of the tests.
 type server struct {
-	t         testing.TB
-	dir       string
-	port      int
-	user      string
-	key       string // private key of the one who may log in
-	cmd       *exec.Cmd
-	log       *lockedBuffer
-	acceptEnv string
-}
-
-// lockedBuffer collects what a process prints while others read it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
+	*sshdtest.Server
+	t testing.TB
 }
 
 func newServer(t testing.TB) *server {
 	t.Helper()
-	me, err := user.Current()
+	remote, err := sshdtest.Start(t.TempDir(), netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, dir: t.TempDir(), user: me.Username, log: &lockedBuffer{}, acceptEnv: "GIT_PROTOCOL"}
-	s.key = filepath.Join(s.dir, "client")
-	keygen := program(t, "ssh-keygen", "openssh-client")
-	for _, name := range []string{"host", "client", "stranger"} {
-		mustRun(t, keygen, "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", filepath.Join(s.dir, name))
-	}
-	s.port = freePort(t)
-	s.start()
-	t.Cleanup(s.stop)
-	return s
+	t.Cleanup(remote.Stop)
+	return &server{remote, t}
 }
+
+// start runs sshd again after Stop.
+func (s *server) start() {
+	s.t.Helper()
+	if err := s.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// create makes a bare repository with one commit on main, and declares it.
+func (s *server) create(name string) gitgate.Upstream {
+	s.t.Helper()
+	if err := s.Create(name); err != nil {
+		s.t.Fatal(err)
+	}
+	return s.upstream(name)
+}
+
+// commit makes a commit outside of any bottle and puts it into the repository.
+func (s *server) commit(name, file, content, message string) string {
+	s.t.Helper()
+	commit, err := s.Commit(name, file, content, message)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return commit
+}
+
+// git runs git in a directory below the server's.
+func (s *server) git(dir string, args ...string) string {
+	s.t.Helper()
+	out, err := s.Git(dir, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// upstream declares the repository as a bottle would.
+func (s *server) upstream(name string) gitgate.Upstream {
+	s.t.Helper()
+	hostKey, err := s.HostKey("host")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	path, port := s.RepositoryPath(name), int(s.Addr.Port())
+	return gitgate.Upstream{
+		Name: name, URL: fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.User, port, path), User: s.User, Host: "127.0.0.1", Port: port, Path: path,
+		IdentityFile: s.Path("client"), KnownHostKey: hostKey,
+	}
+}
+
+// refs are the repository's refs at the remote.
+func (s *server) refs(name string) string { return s.git(name+".git", "for-each-ref") }
 
 func freePort(t testing.TB) int {
 	t.Helper()
@@ -111,103 +132,6 @@ func freePort(t testing.TB) int {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
-
-// start runs sshd with the host key that is in the directory now.
-func (s *server) start() {
-	s.t.Helper()
-	if os.Geteuid() == 0 {
-		// Where Debian's sshd gives up its privileges; its unit makes it otherwise.
-		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-	config := filepath.Join(s.dir, "sshd_config")
-	text := fmt.Sprintf("ListenAddress 127.0.0.1:%d\nHostKey %s/host\nAuthorizedKeysFile %s/client.pub\nStrictModes no\nUsePAM no\nPidFile none\n"+
-		"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nMaxStartups 200\nLogLevel VERBOSE\nAcceptEnv %s\n",
-		s.port, s.dir, s.dir, s.acceptEnv)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
-	s.cmd = exec.Command(program(s.t, "sshd", "openssh-server"), "-D", "-e", "-f", config)
-	s.cmd.Stderr = s.log
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	waitFor(s.t, "sshd to listen", func() bool {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
-}
-
-func (s *server) stop() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-		s.cmd = nil
-	}
-}
-
-// connections counts who logged in so far.
-func (s *server) connections() int { return strings.Count(s.log.String(), "Accepted publickey") }
-
-// git runs git in a directory below the server's, without any configuration.
-func (s *server) git(dir string, args ...string) string {
-	s.t.Helper()
-	cmd := exec.Command("git", append([]string{"-C", filepath.Join(s.dir, dir)}, args...)...)
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_AUTHOR_NAME=Up Stream", "GIT_AUTHOR_EMAIL=up@example.org",
-		"GIT_COMMITTER_NAME=Up Stream", "GIT_COMMITTER_EMAIL=up@example.org")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("git -C %s %s: %v\n%s", dir, strings.Join(args, " "), err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// create makes a bare repository with one commit on main.
-func (s *server) create(name string) gitgate.Upstream {
-	s.t.Helper()
-	s.git("", "init", "-q", "--bare", "-b", "main", name+".git")
-	s.git("", "init", "-q", "-b", "main", "work-"+name)
-	s.commit(name, "README", "hello\n", "first")
-	return s.upstream(name)
-}
-
-// commit makes a commit outside of any bottle and puts it into the repository.
-func (s *server) commit(name, file, content, message string) string {
-	s.t.Helper()
-	path := filepath.Join(s.dir, "work-"+name, file)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-		s.t.Fatal(err)
-	}
-	s.git("work-"+name, "add", "-A")
-	s.git("work-"+name, "commit", "-q", "-m", message)
-	s.git("work-"+name, "push", "-q", filepath.Join(s.dir, name+".git"), "HEAD")
-	return s.git("work-"+name, "rev-parse", "HEAD")
-}
-
-// upstream declares the repository as a bottle would.
-func (s *server) upstream(name string) gitgate.Upstream {
-	s.t.Helper()
-	path := filepath.Join(s.dir, name+".git")
-	text, err := os.ReadFile(filepath.Join(s.dir, "host.pub"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	fields := strings.Fields(string(text))
-	return gitgate.Upstream{
-		Name: name, URL: fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.user, s.port, path), User: s.user, Host: "127.0.0.1", Port: s.port, Path: path,
-		IdentityFile: s.key, KnownHostKey: fields[0] + " " + fields[1],
-	}
-}
-
-// refs are the repository's refs at the remote.
-func (s *server) refs(name string) string { return s.git(name+".git", "for-each-ref") }
 
 // bottle is a gate with its directories, and an agent in front of it.
 type bottle struct {

@@ -149,7 +149,7 @@ func TestPushesThatDoNotLeave(t *testing.T) {
 	s.git("app.git", "branch", "old", "main")
 	b := newBottle(t, app)
 	b.git("", "clone", "-q", app.URL, "first")
-	before, connections := s.refs("app"), s.connections()
+	before, connections := s.refs("app"), s.Logins()
 	pushed := 0
 	for _, tt := range secretPushes() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -177,7 +177,7 @@ func TestPushesThatDoNotLeave(t *testing.T) {
 			if got := s.refs("app"); got != before {
 				t.Errorf("the remote changed to\n%s", got)
 			}
-			if got := s.connections(); got != connections {
+			if got := s.Logins(); got != connections {
 				t.Errorf("%d connections reached the remote", got-connections)
 			}
 		})
