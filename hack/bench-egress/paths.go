@@ -133,12 +133,13 @@ func (b *bench) start(mitmdump string) error {
 }
 
 func (b *bench) startFirewall(port int, routes []egress.Route, ca [2][]byte, roots []byte) error {
-	config, err := pipelock.NewConfig(routes).Marshal()
+	config, err := pipelock.Plan{Slug: "bench", Routes: routes}.ConfigFiles()
 	if err != nil {
 		return err
 	}
 	err = b.write(map[string][]byte{
-		"wall/config/" + pipelock.ConfigFile: config, "wall/config/" + pipelock.RootsFile: roots,
+		"wall/config/" + pipelock.ConfigFile: config[pipelock.ConfigFile],
+		"wall/config/" + pipelock.RangesFile: config[pipelock.RangesFile], "wall/config/" + pipelock.RootsFile: roots,
 		"wall/secrets/" + pipelock.CACertFile: ca[0], "wall/secrets/" + pipelock.CAKeyFile: ca[1], "wall/run/.keep": nil,
 	})
 	if err != nil {

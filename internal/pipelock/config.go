@@ -22,10 +22,11 @@ const ConfigFile = "pipelock.yaml"
 
 // Files below the sidecar's directories.
 const (
-	RootsFile  = "roots.pem" // configuration: the host's trusted authorities and the operator's extra ones
-	CACertFile = "ca.crt"    // secrets: the authority that egress trusts on this hop
-	CAKeyFile  = "ca.key"    // secrets: its key; pipelock refuses one that others can read (mode 0640 at most)
-	KnownDir   = "known"     // secrets: the bottle's own secrets, one a file, for the built-in engine
+	RangesFile = "ranges.yaml" // configuration: HostRanges, for the built-in engine
+	RootsFile  = "roots.pem"   // configuration: the host's trusted authorities and the operator's extra ones
+	CACertFile = "ca.crt"      // secrets: the authority that egress trusts on this hop
+	CAKeyFile  = "ca.key"      // secrets: its key; pipelock refuses one that others can read (mode 0640 at most)
+	KnownDir   = "known"       // secrets: the bottle's own secrets, one a file, for the built-in engine
 )
 
 // Paths of a sidecar container.

@@ -2,6 +2,7 @@ package pipelock
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,37 @@ func TestParseConfigRefuses(t *testing.T) {
 	} {
 		if _, err := ParseConfig([]byte(text)); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func TestHostRangesOfOneRouteAreNotAnothers(t *testing.T) {
+	carrier, private := netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("10.0.0.0/8")
+	files, err := Plan{Routes: []egress.Route{
+		{Host: "*.example.net", SSRFIPAllowlist: []netip.Prefix{carrier}},
+		{Host: "*.inner.example.net", SSRFIPAllowlist: []netip.Prefix{private}},
+		{Host: "public.example.net"},
+		{Host: "db.example.org", SSRFIPAllowlist: []netip.Prefix{private, carrier}},
+	}}.ConfigFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranges, err := ParseHostRanges(files[RangesFile])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string][]netip.Prefix{
+		"a.example.net": {carrier}, "a.b.example.net": {carrier}, "example.net": nil,
+		"a.inner.example.net": {private}, "inner.example.net": {carrier},
+		"public.example.net": {}, "db.example.org": {private, carrier}, "x.db.example.org": nil, "org": nil, "": nil,
+	} {
+		if got := ranges.For(host); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", host, got, want)
+		}
+	}
+	for name, text := range map[string]string{"a list": "- a\n", "no range": "a.example.org: [10.0.0.0/8, x]\n"} {
+		if _, err := ParseHostRanges([]byte(text)); err == nil {
+			t.Errorf("%s is accepted", name)
 		}
 	}
 }

@@ -4,6 +4,10 @@
 package pipelock
 
 import (
+	"fmt"
+
+	"gopkg.in/yaml.v3"
+
 	"github.com/podbottle/podbottle/internal/egress"
 )
 
@@ -44,7 +48,11 @@ func (p Plan) ConfigFiles() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string][]byte{ConfigFile: config}, nil
+	ranges, err := yaml.Marshal(NewHostRanges(p.Routes))
+	if err != nil {
+		return nil, fmt.Errorf("ranges of the hosts: %w", err)
+	}
+	return map[string][]byte{ConfigFile: config, RangesFile: ranges}, nil
 }
 
 // Args is the command line of the built-in engine.

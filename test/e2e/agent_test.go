@@ -45,9 +45,7 @@ func agentMain(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
-	return agentPrograms[args[0]](ctx, &conformance.Agent{Proxy: proxy.Host}, args[1:])
+	return agentPrograms[args[0]](context.Background(), &conformance.Agent{Proxy: proxy.Host}, args[1:])
 }
 
 // agentClient is a client whose requests may take as long as the program.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"time"
 )
 
-// commandTimeout ends a command that hangs; no command of a test takes that long.
+// commandTimeout ends a command that hangs, unless it says how long it may take.
 const commandTimeout = 2 * time.Minute
 
 // command is a program to run. The zero value of every field but argv will do.
@@ -22,6 +23,8 @@ type command struct {
 	env   []string // NAME=VALUE, added to the environment of the tests
 	dir   string   // empty: the tests' own
 	stdin string
+	// timeout is how long it may take; zero: commandTimeout.
+	timeout time.Duration
 }
 
 // result is what a finished command left.
@@ -35,7 +38,7 @@ type result struct {
 func (c command) run(t testing.TB) result {
 	t.Helper()
 	// The context of a test is done when its cleanup begins, which runs commands too.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), commandTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), cmp.Or(c.timeout, commandTimeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.argv[0], c.argv[1:]...)
 	cmd.Env = append(os.Environ(), c.env...)

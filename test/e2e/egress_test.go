@@ -93,10 +93,13 @@ func newEgressBottle(t *testing.T, server *egressUpstream, config string) *egres
 	return b
 }
 
-// program runs one of agentPrograms beside the agent.
+// program runs one of agentPrograms beside the agent. It may take a second for every
+// two megabytes of -transfer.
 func (b *egressBottle) program(t *testing.T, args ...string) string {
 	t.Helper()
-	r := b.run(append([]string{"exec", b.slug, "--", "./program", agentCommand}, args...)...)
+	cmd := b.podbottle(append([]string{"exec", b.slug, "--", "./program", agentCommand}, args...)...)
+	cmd.timeout = commandTimeout + time.Duration(*transferSize/2e6)*time.Second
+	r := cmd.run(t)
 	if r.status != 0 {
 		t.Errorf("%v: status %d\n%s%s", args, r.status, r.stdout, r.stderr)
 	}

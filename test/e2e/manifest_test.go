@@ -198,7 +198,7 @@ func compareState(t *testing.T, tr *tree, slug string) {
 	want := []string{
 		"-rw------- .lock", "-rw------- .preserve", "-rw------- agent/agent.env", "-rw------- agent/prompt.txt",
 		"-rw------- egress/routes.yaml", "-rw------- git-gate/git-gate.yaml", "-rw------- git-gate/known_hosts",
-		"-rw------- metadata.json", "-rw------- pipelock/pipelock.yaml", "-rw------- plan.json",
+		"-rw------- metadata.json", "-rw------- pipelock/pipelock.yaml", "-rw------- pipelock/ranges.yaml", "-rw------- plan.json",
 		"-rw------- supervise/current-config/Dockerfile", "drwx------ .", "drwx------ agent", "drwx------ egress",
 		"drwx------ git-gate", "drwx------ pipelock", "drwx------ supervise", "drwx------ supervise/current-config",
 	}

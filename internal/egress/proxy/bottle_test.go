@@ -76,6 +76,9 @@ func newBottleBehind(t testing.TB, host string, handler http.Handler, edit func(
 		routes = edit(&route)
 	}
 	routes = append(routes, route)
+	for i := range routes {
+		routes[i].SSRFIPAllowlist = route.SSRFIPAllowlist // every name is on loopback
+	}
 	firewallAddr, firewallCA := start(b, routes)
 
 	agentCA, authority := newAuthority(t)
@@ -132,7 +135,7 @@ func portOf(s *httptest.Server) int { return s.Listener.Addr().(*net.TCPAddr).Po
 func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.CertPool) {
 	pool, authority := newAuthority(b.t)
 	f := firewall.New(pipelock.NewConfig(routes), firewall.Settings{
-		Slug: "test", Authority: authority, Roots: b.trust, Resolver: loopbackResolver(b.t), Log: quiet(),
+		Slug: "test", Authority: authority, Ranges: pipelock.NewHostRanges(routes), Roots: b.trust, Resolver: loopbackResolver(b.t), Log: quiet(),
 	})
 	addr, stop := serve(b.t, f.Serve)
 	b.stopFirewall = stop

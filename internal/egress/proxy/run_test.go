@@ -62,7 +62,9 @@ func newSidecars(t *testing.T, routes []egress.Route) *sidecars {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.write("pipelock/config/"+pipelock.ConfigFile, config[pipelock.ConfigFile])
+	for name, content := range config {
+		s.write("pipelock/config/"+name, content)
+	}
 	return s
 }
 

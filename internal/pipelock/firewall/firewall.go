@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"code.dny.dev/ssrf"
+
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/secret"
@@ -36,6 +38,8 @@ type Settings struct {
 	Slug string
 	// Authority signs the certificates that egress sees.
 	Authority *intercept.Authority
+	// Ranges are the special-purpose addresses that each host may have.
+	Ranges pipelock.HostRanges
 	// Roots verify the upstreams.
 	Roots *x509.CertPool
 	// Known are the bottle's own secrets, which must not be sent anywhere.
@@ -50,7 +54,7 @@ type Settings struct {
 type Firewall struct {
 	settings Settings
 	config   pipelock.Config
-	dialer   *net.Dialer
+	public   *ssrf.Guardian
 	scanner  *scanner // nil when the configuration asks for no scan
 	forward  *httputil.ReverseProxy
 	tunnels  *intercept.Server
@@ -63,11 +67,7 @@ func New(config pipelock.Config, settings Settings) *Firewall {
 		settings: settings,
 		config:   config,
 		scanner:  newScanner(config.RequestBodyScanning, settings.Known),
-		dialer: &net.Dialer{
-			Timeout:  dialTimeout,
-			Resolver: settings.Resolver,
-			Control:  newGuard(config.SSRF.IPAllowlist).control,
-		},
+		public:   ssrf.New(ssrf.WithAnyPort()),
 	}
 	errors := httpErrors{settings.Log}
 	f.forward = f.newForward(errors)
@@ -123,7 +123,7 @@ func (f *Firewall) newTransports() transports {
 
 func (f *Firewall) newTransport() *http.Transport {
 	return &http.Transport{
-		DialContext:           f.dialer.DialContext,
+		DialContext:           f.dial,
 		TLSClientConfig:       &tls.Config{RootCAs: f.settings.Roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:     true,
 		DisableCompression:    true,

@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"code.dny.dev/ssrf"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/podbottle/podbottle/internal/egress"
@@ -67,17 +68,21 @@ func newWall(t testing.TB, edit func(*pipelock.Config)) *wall {
 	t.Cleanup(upstream.Close)
 	w.port = upstream.Listener.Addr().(*net.TCPAddr).Port
 
-	config := pipelock.NewConfig([]egress.Route{
-		{Host: "a.example.org", SSRFIPAllowlist: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}},
-		{Host: "*.wild.example.org"},
-		{Host: "pass.example.org", TLSPassthrough: true},
-	})
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+	routes := []egress.Route{
+		{Host: "a.example.org", SSRFIPAllowlist: loopback},
+		{Host: "*.wild.example.org", SSRFIPAllowlist: loopback},
+		{Host: "pass.example.org", TLSPassthrough: true, SSRFIPAllowlist: loopback},
+		{Host: "public.example.org"},
+		{Host: "public.wild.example.org"},
+	}
+	config := pipelock.NewConfig(routes)
 	if edit != nil {
 		edit(&config)
 	}
 	firewallRoots, firewallCA := newAuthority(t)
 	f := New(config, Settings{
-		Slug: "test", Authority: firewallCA, Roots: upstreamRoots, Known: parts(ownToken), Resolver: w.resolver(), Log: slog.New(slog.DiscardHandler),
+		Slug: "test", Authority: firewallCA, Ranges: pipelock.NewHostRanges(routes), Roots: upstreamRoots, Known: parts(ownToken), Resolver: w.resolver(), Log: slog.New(slog.DiscardHandler),
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -284,6 +289,8 @@ func TestWhatIsBlocked(t *testing.T) {
 		"a large compressed body":        {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader(filler), reasonCoding},
 		"a bomb":                         {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped(strings.Repeat("0", maxDecoded+1))), reasonCoding},
 		"a long URL":                     {"a.example.org", "/" + strings.Repeat("x", 17<<10), nil, nil, reasonBad},
+		"another host's loopback":        {"public.example.org", "/", nil, nil, reasonAddress},
+		"a wildcard's loopback":          {"public.wild.example.org", "/", nil, nil, reasonAddress},
 		"a private address":              {"inside.wild.example.org", "/", nil, nil, reasonAddress},
 		"the metadata address":           {"metadata.wild.example.org", "/", nil, nil, reasonAddress},
 	} {
@@ -349,7 +356,7 @@ func TestAStreamIsForwardedPieceByPiece(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
-	g := newGuard([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")})
+	g := &guard{ssrf.New(ssrf.WithAnyPort()), []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}}
 	for addr, want := range map[string]bool{
 		"93.184.216.34": true, "8.8.8.8": true, "2606:2800:220:1::1": true, "::ffff:93.184.216.34": true,
 		"10.1.2.3": true, "::ffff:10.1.2.3": true, "fd00:1::5": true,

@@ -1,8 +1,10 @@
 package firewall
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"syscall"
 
@@ -17,11 +19,21 @@ var errAddress = errors.New("the address is not a public one")
 // address between a check and its use.
 type guard struct {
 	public  *ssrf.Guardian
-	allowed []netip.Prefix
+	allowed []netip.Prefix // of the host that is dialled
 }
 
-func newGuard(allowed []netip.Prefix) *guard {
-	return &guard{public: ssrf.New(ssrf.WithAnyPort()), allowed: allowed}
+// dial connects to a host that the configuration allows, HOST:PORT.
+func (f *Firewall) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	dialer := net.Dialer{
+		Timeout:  dialTimeout,
+		Resolver: f.settings.Resolver,
+		Control:  (&guard{f.public, f.settings.Ranges.For(host)}).control,
+	}
+	return dialer.DialContext(ctx, network, address)
 }
 
 // control is the Control function of a net.Dialer.

@@ -69,6 +69,10 @@ func Run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	ranges, err := readRanges(filepath.Join(f.configDir, pipelock.RangesFile))
+	if err != nil {
+		return err
+	}
 	authority, err := intercept.LoadAuthority(filepath.Join(f.secretsDir, pipelock.CACertFile), filepath.Join(f.secretsDir, pipelock.CAKeyFile))
 	if err != nil {
 		return err
@@ -93,5 +97,17 @@ func Run(ctx context.Context, args []string) error {
 	if err := ready.Mark(f.runDir, ready.Service); err != nil {
 		return err
 	}
-	return New(config, Settings{Slug: f.slug, Authority: authority, Roots: roots, Known: known, Log: log}).Serve(ctx, listener)
+	return New(config, Settings{Slug: f.slug, Authority: authority, Ranges: ranges, Roots: roots, Known: known, Log: log}).Serve(ctx, listener)
+}
+
+// readRanges reads the file of the hosts' ranges; without one no host has any.
+func readRanges(file string) (pipelock.HostRanges, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pipelock.ParseHostRanges(data)
 }

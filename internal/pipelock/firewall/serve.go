@@ -55,7 +55,7 @@ func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
 	target := intercept.Target{Host: host, Port: port}
 	var upstream net.Conn
 	if f.config.PassesThrough(host) {
-		if upstream, err = f.dialer.DialContext(r.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
+		if upstream, err = f.dial(r.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
 			f.failed(w, r, err)
 			return
 		}

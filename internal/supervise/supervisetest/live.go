@@ -165,6 +165,7 @@ func (l *Live) startSidecars(upstreamCA *x509.CertPool) {
 		}
 		return firewall.New(config, firewall.Settings{
 			Slug: "demo-abc12", Authority: firewallAuthority, Roots: upstreamCA, Resolver: names, Log: slog.New(slog.DiscardHandler),
+			Ranges: pipelock.HostRanges{"*.example.org": {netip.MustParsePrefix("127.0.0.0/8")}}, // the upstream's, under every name
 		}).Serve(ctx, listener)
 	}}
 	l.firewall.start()
