@@ -115,6 +115,27 @@ install: build ## install the programs and the shell completions under PREFIX (a
 	bin/podbottle completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_podbottle
 	bin/podbottle completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/podbottle.fish
 
+.PHONY: sbom
+sbom: build ## write what the programs are made of (CycloneDX) and its licences to dist/
+	hack/packages jq jq
+	mkdir -p dist
+	for program in podbottle podbottle-sidecar; do \
+		$(TOOL) cyclonedx-gomod bin -json -licenses -std -noserial -version $(VERSION) -output dist/$$program.cdx.json bin/$$program || exit; \
+	done
+	hack/licences dist/podbottle.cdx.json dist/podbottle-sidecar.cdx.json >dist/licences.tsv
+
+.PHONY: reproducible
+reproducible: ## build twice, from nothing, and compare the bytes
+	hack/reproducible
+
+.PHONY: release
+release: sbom ## make what a release consists of in dist/
+	rm -rf dist/root && $(MAKE) install DESTDIR=$(CURDIR)/dist/root PREFIX=/usr/local
+	cp README.md SECURITY.md dist/licences.tsv dist/root/
+	tar --sort=name --mtime=@$$(git log -1 --format=%ct) --owner=0 --group=0 --numeric-owner -C dist/root -czf dist/podbottle-$(VERSION)-linux-$$(go env GOARCH).tar.gz .
+	rm -rf dist/root
+	cd dist && sha256sum podbottle-* *.cdx.json licences.tsv >SHA256SUMS
+
 .PHONY: clean
 clean: ## remove what was built here (the test host goes with: hack/testhost clean)
 	rm -rf bin dist
