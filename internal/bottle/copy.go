@@ -86,10 +86,11 @@ type copyEnd struct {
 // copyEnd finds the bottle: one that runs is reached through its agent's container,
 // of another there is only the agent's home.
 func (l *Launcher) copyEnd(ctx context.Context, client *pod.Client, at Location) (copyEnd, error) {
-	home, err := resolve.LaunchedHome(l.Root, at.Slug)
+	launched, err := resolve.Launched(l.Root, at.Slug)
 	if err != nil {
 		return copyEnd{}, err
 	}
+	home := launched.GuestHome
 	end := copyEnd{path: insidePath(home, at.Path), close: func() {}}
 	found, err := client.Find(ctx, at.Slug)
 	switch {
@@ -140,6 +141,24 @@ func insidePath(home, name string) string {
 // standard output.
 func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error {
 	name := archive.Base(end.path)
+	var report archive.Report
+	err := l.receive(ctx, end, name, func(r io.Reader) (err error) {
+		if dest == "-" {
+			return archive.Filter(l.Out, r, name)
+		}
+		report, err = archive.UnpackTo(r, dest, name)
+		return err
+	})
+	if err == nil && len(report.Settings) > 0 {
+		fmt.Fprintf(l.Err, "Warning: programs of this machine act on files of the copy, which the agent may have written: %s. Look at them first.\n",
+			visible.String(strings.Join(report.Settings, ", ")))
+	}
+	return err
+}
+
+// receive runs the end in the bottle and gives its archive to use. An error of that
+// end wins: it has the reason, where the archive is only cut short.
+func (l *Launcher) receive(ctx context.Context, end copyEnd, name string, use func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -147,19 +166,10 @@ func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error 
 		_ = writer.CloseWithError(err)
 		done <- err
 	}()
-	report, err := archive.Report{}, error(nil)
-	if dest == "-" {
-		err = archive.Filter(l.Out, reader, name)
-	} else {
-		report, err = archive.UnpackTo(reader, dest, name)
-	}
+	err := use(reader)
 	_ = reader.CloseWithError(errStopped) // the other end need not go on
 	if said := <-done; said != nil && !errors.Is(said, errStopped) {
-		err = said // the reason, where the archive is only cut short
-	}
-	if err == nil && len(report.Settings) > 0 {
-		fmt.Fprintf(l.Err, "Warning: programs of this machine act on files of the copy, which the agent may have written: %s. Look at them first.\n",
-			visible.String(strings.Join(report.Settings, ", ")))
+		return said
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
 )
 
@@ -23,6 +24,12 @@ func (l *Launcher) sessionEnd(ctx context.Context, slug string, code int, cause 
 	}
 	if ctx.Err() != nil {
 		code, cause = interrupted(ctx), nil
+	}
+	if errors.Is(cause, pod.ErrLost) {
+		return code, fmt.Errorf("%w; the bottle %s goes on: come back with: podbottle attach %s", cause, slug, slug)
+	}
+	if rebuilt, err := resolve.AwaitsRebuild(l.Root, slug); err == nil && rebuilt && ctx.Err() == nil {
+		return l.endRebuilt(ctx, slug)
 	}
 	if errors.Is(cause, pod.ErrGone) {
 		return code, fmt.Errorf("the bottle %s was taken down by another podbottle", slug)
@@ -42,26 +49,29 @@ func (l *Launcher) sessionEnd(ctx context.Context, slug string, code int, cause 
 	return code, errors.Join(cause, l.takeDown(ctx, client, slug, keep))
 }
 
-// takeDown removes the bottle from Podman, and either keeps its state for a
-// resume or removes that too.
+// takeDown removes the bottle and says how to go on with one that is kept.
 func (l *Launcher) takeDown(ctx context.Context, client *pod.Client, slug string, keep bool) error {
-	var problems []error
-	if keep {
-		problems = append(problems, state.SetPreserve(l.Root, slug))
+	done := l.Progress.Step("take " + slug + " down")
+	err := l.remove(ctx, client, slug, keep)
+	done(err)
+	if keep && state.Preserved(l.Root, slug) {
+		fmt.Fprintf(l.Err, "The state of %s is kept. Go on with: podbottle resume %s\n", slug, slug)
 	}
+	return err
+}
+
+// remove removes the bottle from Podman, and either keeps its state for a resume,
+// with a snapshot of the conversation, or removes that too.
+func (l *Launcher) remove(ctx context.Context, client *pod.Client, slug string, keep bool) error {
 	runtime, err := l.RuntimeDir(slug)
 	if err != nil {
 		return err
 	}
-	done := l.Progress.Step("take " + slug + " down")
-	err = client.Down(ctx, slug, runtime, keep)
-	done(err)
-	problems = append(problems, err)
-	if keep && problems[0] == nil {
-		fmt.Fprintf(l.Err, "The state of %s is kept. Go on with: podbottle resume %s\n", slug, slug)
-		return errors.Join(problems...)
+	if !keep {
+		return errors.Join(client.Down(ctx, slug, runtime, false), removeState(l.Root, slug))
 	}
-	return errors.Join(append(problems, removeState(l.Root, slug))...)
+	marked := state.SetPreserve(l.Root, slug)
+	return errors.Join(marked, client.Down(ctx, slug, runtime, true), l.snapshotTranscript(ctx, client, slug))
 }
 
 // removeState removes a bottle's state, with the files that its sidecars wrote.

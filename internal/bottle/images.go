@@ -182,16 +182,21 @@ func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
 	if err != nil {
 		return err
 	}
-	if base := s.Config.Images.AgentBase; base != "" && file == tree.Dockerfile() {
+	own := file == tree.Dockerfile() // by an approved capability change
+	if base := s.Config.Images.AgentBase; base != "" && own {
 		args["BASE"] = base // it may have grown out of one of podbottle's own
 	}
 	build := imageBuild{
 		name: name, kind: "agent", source: digest(recipe, []byte(args["BASE"])), file: filepath.Base(file), args: args,
 		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
 	}
-	if file == tree.Dockerfile() || !strings.HasSuffix(name, ":"+s.plan.Slug) { // the name does not say whose it is
+	if own || !strings.HasSuffix(name, ":"+s.plan.Slug) { // the name does not say whose it is
 		build.slug = s.plan.Slug
-		return s.build(ctx, build)
+		err := s.build(ctx, build)
+		if err != nil && own {
+			return fmt.Errorf("%w\nthe bottle is kept as it was; mend %s and resume it again, or go back to the image before with: podbottle resume %s --withdraw-image", err, file, s.plan.Slug)
+		}
+		return err
 	}
 	if err := s.build(ctx, build); err != nil {
 		return err

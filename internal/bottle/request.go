@@ -24,13 +24,15 @@ const (
 
 // Request is one start, as the user asked for it.
 type Request struct {
-	Spec     resolve.Spec
-	Resume   bool
-	Yes      bool
-	DryRun   bool
-	JSON     bool // with DryRun: print the plan
-	Detach   bool
-	Headless bool
+	Spec   resolve.Spec
+	Resume bool
+	// WithdrawImage goes back to the image before the last approved capability change.
+	WithdrawImage bool
+	Yes           bool
+	DryRun        bool
+	JSON          bool // with DryRun: print the plan
+	Detach        bool
+	Headless      bool
 	// Prompt is what a headless agent is told; it is read to its end.
 	Prompt        *os.File
 	RemoteControl bool

@@ -122,7 +122,9 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	claim := func(slug string) (err error) {
-		s.lock, err = state.Lock(s.Root, slug)
+		if s.lock, err = state.Lock(s.Root, slug); err == nil && s.resumed {
+			err = s.pickUp(ctx, slug)
+		}
 		return err
 	}
 	s.request.Spec.Firewall = s.firewall.Engine

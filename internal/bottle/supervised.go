@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/containerfile"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/pipelock"
@@ -57,10 +58,10 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
 		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
 		Rebuild: supervise.Rebuild{
-			Write: func(file []byte) error {
-				return errors.Join(state.WriteFile(tree.Dockerfile(), file), state.SetPreserve(l.Root, slug))
-			},
-			TakeDown: func(ctx context.Context, message string) error { return l.endForRebuild(ctx, slug, message) },
+			Check:    containerfile.Check,
+			Write:    func(file []byte) error { return l.approveRebuild(slug, file) },
+			Withdraw: func() error { return state.WithdrawDockerfile(l.Root, slug) },
+			TakeDown: func(ctx context.Context) error { return l.endForRebuild(ctx, slug) },
 		},
 	}
 }
@@ -82,17 +83,6 @@ func (l *Launcher) restartFirewall(ctx context.Context, slug string) error {
 	}
 	defer client.Close()
 	return client.RestartService(ctx, slug, blueprint.Pipelock)
-}
-
-// endForRebuild takes the bottle down and keeps what resume needs.
-func (l *Launcher) endForRebuild(ctx context.Context, slug, message string) error {
-	client, err := pod.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	fmt.Fprintln(l.Err, message)
-	return l.takeDown(ctx, client, slug, true)
 }
 
 // manifestFile finds the file of the bottle that a running one was made from.

@@ -127,6 +127,7 @@ func newStart(s Streams) *cobra.Command {
 
 func newResume(s Streams) *cobra.Command {
 	var f launchFlags
+	var withdraw bool
 	cmd := &cobra.Command{
 		Use:               "resume SLUG",
 		Short:             "Go on with a bottle whose state was kept",
@@ -138,11 +139,13 @@ func newResume(s Streams) *cobra.Command {
 				return err
 			}
 			r.Resume = true
+			r.WithdrawImage = withdraw
 			r.Spec.Identity = args[0]
 			return launch(cmd.Context(), s, &f, r)
 		},
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().BoolVar(&withdraw, "withdraw-image", false, "go back to the image before the last approved capability-block")
 	return cmd
 }
 

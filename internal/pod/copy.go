@@ -27,13 +27,11 @@ func (c *Client) CopyRunning(ctx context.Context, container string, args []strin
 // the home of the bottle's agent, at the path that it has for the agent: no
 // network, no capability, and the agent's user. The bottle need not run.
 func (c *Client) CopyHome(ctx context.Context, slug, image, home string, args []string, streams IO) (code int, err error) {
-	volume := blueprint.HomeVolume(slug)
-	exists, err := volumes.Exists(c.with(ctx), volume, nil)
-	if err != nil {
-		return 0, fmt.Errorf("volume %s: %w", volume, err)
-	}
-	if !exists {
-		return 0, fmt.Errorf("bottle %s has no home any more: Podman has no volume %s", slug, volume)
+	switch kept, err := c.HasHome(ctx, slug); {
+	case err != nil:
+		return 0, err
+	case !kept:
+		return 0, fmt.Errorf("bottle %s has no home any more: Podman has no volume %s", slug, blueprint.HomeVolume(slug))
 	}
 	name := "bot-bottle-" + slug + "-copy-" + strings.ToLower(rand.Text()[:8])
 	if _, err := containers.CreateWithSpec(c.with(ctx), copySpec(name, slug, image, home, args), nil); err != nil {
@@ -53,6 +51,15 @@ func (c *Client) CopyHome(ctx context.Context, slug, image, home string, args []
 		return 0, errors.Join(fmt.Errorf("container %s: %w", name, err), attachment.Close())
 	}
 	return attachment.Run(ctx)
+}
+
+// HasHome tells whether Podman has the home of a bottle's agent.
+func (c *Client) HasHome(ctx context.Context, slug string) (bool, error) {
+	exists, err := volumes.Exists(c.with(ctx), blueprint.HomeVolume(slug), nil)
+	if err != nil {
+		return false, fmt.Errorf("volume %s: %w", blueprint.HomeVolume(slug), err)
+	}
+	return exists, nil
 }
 
 func copySpec(name, slug, image, home string, args []string) *specgen.SpecGenerator {

@@ -27,8 +27,7 @@ func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome boo
 			problems = append(problems, fmt.Errorf("%s: %w", what, err))
 		}
 	}
-	_, err := pods.Remove(c.with(ctx), blueprint.PodName(slug), new(pods.RemoveOptions).WithForce(true).WithTimeout(0))
-	note("pod "+blueprint.PodName(slug), err)
+	note("pod "+blueprint.PodName(slug), c.removePod(ctx, blueprint.PodName(slug)))
 	for _, name := range []string{base + "-internal", base + "-uplink"} {
 		reports, err := network.Remove(c.with(ctx), name, new(network.RemoveOptions).WithForce(true).WithTimeout(0))
 		note("network "+name, err)
@@ -43,6 +42,21 @@ func (c *Client) Down(ctx context.Context, slug, runtimeDir string, keepHome boo
 	note("slice "+blueprint.SliceName(slug), stopSlice(ctx, blueprint.SliceName(slug)))
 	note("runtime directory", RemoveTree(runtimeDir))
 	return errors.Join(problems...)
+}
+
+// removePod removes a pod with its containers. Where a conmon was killed Podman
+// takes its container for running, fails to stop it, and only then sees that it has
+// ended; the next attempt goes through.
+func (c *Client) removePod(ctx context.Context, name string) error {
+	const attempts = 3
+	var err error
+	for range attempts {
+		_, err = pods.Remove(c.with(ctx), name, new(pods.RemoveOptions).WithForce(true).WithTimeout(0))
+		if err == nil || notFound(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 // removeImages removes the names of images that are for one bottle alone; Podman

@@ -111,7 +111,7 @@ func (c *Client) RemoveObject(ctx context.Context, o Object) error {
 	var err error
 	switch o.Kind {
 	case "pod":
-		_, err = pods.Remove(conn, o.Name, new(pods.RemoveOptions).WithForce(true).WithTimeout(0))
+		err = c.removePod(ctx, o.Name)
 	case "container":
 		_, err = containers.Remove(conn, o.Name, new(containers.RemoveOptions).WithForce(true).WithVolumes(true).WithTimeout(0))
 	case "network":

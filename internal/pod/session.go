@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	mobyterm "github.com/moby/term"
@@ -20,6 +22,10 @@ var ErrDetached = errors.New("detached")
 
 // ErrGone says that the container was removed while it was waited for.
 var ErrGone = errors.New("the container was removed")
+
+// ErrLost says that the connection to a process ended before the process did, as
+// when Podman's service is killed.
+var ErrLost = errors.New("the connection to Podman was lost")
 
 // detachKeys are Podman's default, ctrl-p,ctrl-q.
 var detachKeys = []byte{16, 17}
@@ -164,12 +170,31 @@ func (c *Client) Attach(ctx context.Context, name string, terminal bool, streams
 // Close drops an attachment that was not run.
 func (a *Attachment) Close() error { return a.s.stream.Close() }
 
-// Run copies until the process ends and returns its exit status, or ErrDetached.
+// endTime is how long a process may go on after its output has ended.
+const endTime = 5 * time.Second
+
+// Run copies until the process ends and returns its exit status, or ErrDetached, or
+// ErrLost when the process goes on and the connection to it does not.
 func (a *Attachment) Run(ctx context.Context) (int, error) {
-	if err := a.s.run(ctx); err != nil {
+	if err := a.s.run(ctx); err != nil && !isConnectionError(err) {
 		return 0, err
 	}
-	return a.client.exitStatus(ctx, a.name)
+	ending, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	code, err := a.client.exitStatus(ending, a.name)
+	switch {
+	case err == nil, errors.Is(err, ErrGone), ctx.Err() != nil:
+		return code, err
+	default:
+		return 0, ErrLost // it goes on, or nobody can say whether it does
+	}
+}
+
+// isConnectionError tells a broken connection to Podman from an output that nobody
+// reads any more.
+func isConnectionError(err error) bool {
+	var connection *net.OpError
+	return errors.As(err, &connection) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // exitStatus waits for a container to end.

@@ -39,6 +39,7 @@ func claude() definition {
 		},
 		provision: func(in Input, p *Plan) error {
 			p.Command = []string{"claude", "--dangerously-skip-permissions"}
+			p.Transcript = path.Join(in.GuestHome, ".claude", "projects")
 			if in.Config.AuthToken != "" {
 				p.EgressRoutes = []egress.Route{{
 					Host: claudeHost, AuthScheme: egress.SchemeBearer, TokenRef: in.Config.AuthToken, TLSPassthrough: true,

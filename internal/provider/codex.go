@@ -37,6 +37,7 @@ func codex() definition {
 		},
 		provision: func(in Input, p *Plan) error {
 			p.Command = []string{"codex", bypass}
+			p.Transcript = path.Join(in.GuestHome, ".codex", "sessions")
 			// Codex brings its own TLS library, which reads neither the system's certificates nor Node's variable.
 			p.GuestEnv["CODEX_CA_CERTIFICATE"] = CABundle
 			p.Files = append(p.Files,

@@ -24,6 +24,9 @@ type Plan struct {
 	HiddenEnv []string `json:"hidden_env,omitempty"`
 	// Files are put into the agent's home before it starts.
 	Files []File `json:"files"`
+	// Transcript is the directory in the container in which the program keeps its
+	// conversations; empty when it has none that is known.
+	Transcript string `json:"transcript,omitempty"`
 	// EgressRoutes are merged with the manifest's.
 	EgressRoutes []egress.Route `json:"egress_routes"`
 	// Tokens holds the values of token_refs that do not come from the host's environment.

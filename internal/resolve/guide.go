@@ -68,7 +68,7 @@ func (p *Plan) guideAsking(say func(format string, args ...any)) {
 	say("")
 	say("- egress-block: a host, a path or a method is not allowed")
 	say("- pipelock-block: the firewall refused a request")
-	say("- capability-block: the image lacks something. Give the whole Containerfile: %s with as little changed as possible. Its build sees no files, so COPY takes only from other images and from here-documents; there is no ADD. "+
+	say("- capability-block: the image lacks something. Give the whole Containerfile: %s with as little changed as possible. Its build sees no files, so COPY takes only from other images and from here-documents; there is no ADD. Write USER root before what needs it. "+
 		"When it is approved this bottle stops, and goes on in the new image with your home as it was", path.Join(home, ContainerfileFile))
 	if p.BuildContext != "" {
 		say("  (yours copies from a directory that only the human has: write FROM %s in the place of what is there, and your lines below it)", p.Image)

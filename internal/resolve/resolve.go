@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -228,7 +229,13 @@ func (p *Plan) provision(host Host, tree state.Tree, in inputs, hasAuth bool) (e
 	p.WorkDir = home
 	if p.Spec.CopyCwd {
 		p.WorkDir = path.Join(home, "workspace")
-		if p.Workspace, err = measureWorkspace(host, p.Spec.UserCwd); err != nil {
+		p.Workspace, err = measureWorkspace(host, p.Spec.UserCwd)
+		switch {
+		case errors.Is(err, os.ErrNotExist) && p.Spec.Identity != "":
+			// The copy is in the agent's home by now.
+			p.DerivedImage, p.RuntimeImage = "", p.Image
+			p.Warnings = append(p.Warnings, fmt.Sprintf("%s is gone; the agent keeps its copy", p.Spec.UserCwd))
+		case err != nil:
 			return err
 		}
 	}
@@ -283,13 +290,18 @@ func writeConfig(dir string, sidecar interface {
 	return nil
 }
 
+// currentConfig is where a bottle's supervise plan has the current Containerfile.
+func currentConfig(tree state.Tree) supervise.Plan {
+	return supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}
+}
+
 // prepareSupervise makes the queue and shows the agent the recipe of its own
 // image, which is what a capability-block proposal changes.
 func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 	p.Supervise = &supervise.Plan{
 		Slug:             p.Slug,
 		QueueDir:         tree.Queue(),
-		CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config"),
+		CurrentConfigDir: currentConfig(tree).CurrentConfigDir,
 	}
 	if err := supervise.CreateQueue(p.Supervise.QueueDir); err != nil {
 		return err

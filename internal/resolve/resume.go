@@ -59,24 +59,30 @@ func SaveLaunch(root string, plan *Plan) error {
 	return state.CommitMetadata(root, m)
 }
 
-// LaunchedHome is the agent's home in the container, as it was at the last launch.
-func LaunchedHome(root, slug string) (string, error) {
+// Launched is what the provider needed at the last launch. Of a bottle that was
+// never launched it has the agent's usual home and nothing else.
+func Launched(root, slug string) (provider.Plan, error) {
+	plan, err := launched(root, slug)
+	return plan.AgentProvision, err
+}
+
+func launched(root, slug string) (Plan, error) {
+	plan := Plan{AgentProvision: provider.Plan{GuestHome: defaultHome}}
 	tree, err := state.Of(root, slug)
 	if err != nil {
-		return "", err
+		return plan, err
 	}
 	data, err := os.ReadFile(tree.Plan())
 	if errors.Is(err, os.ErrNotExist) {
-		return defaultHome, nil
+		return plan, nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("plan of the last launch: %w", err)
+		return plan, fmt.Errorf("plan of the last launch: %w", err)
 	}
-	plan := Plan{AgentProvision: provider.Plan{GuestHome: defaultHome}}
 	if err := json.Unmarshal(data, &plan); err != nil {
-		return "", fmt.Errorf("%s: %w", tree.Plan(), err)
+		return plan, fmt.Errorf("%s: %w", tree.Plan(), err)
 	}
-	return plan.AgentProvision.GuestHome, nil
+	return plan, nil
 }
 
 // Change is one value of the plan that differs from the last launch's.

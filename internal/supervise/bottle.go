@@ -39,10 +39,14 @@ type Bottle struct {
 // Rebuild are the steps that end a bottle so that it can be resumed in a new image.
 // The agent's home and workspace are on a volume and outlive its container.
 type Rebuild struct {
+	// Check says why a Containerfile cannot be approved, whoever wrote it; nil checks nothing.
+	Check func(containerfile []byte) error
 	// Write makes the Containerfile the bottle's own and marks its state as to be kept.
 	Write func(containerfile []byte) error
-	// TakeDown stops the bottle after showing the message in the agent's terminal.
-	TakeDown func(ctx context.Context, message string) error
+	// Withdraw takes Write back.
+	Withdraw func() error
+	// TakeDown stops the bottle. Whoever has the agent's terminal is told why.
+	TakeDown func(context.Context) error
 }
 
 // ErrNotRunning says that there is no live route table to change.

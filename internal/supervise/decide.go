@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/secret"
-	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // Grant is an operator's approval of what he was shown.
@@ -103,18 +102,27 @@ type RebuildGrant struct {
 	By    Operator
 }
 
+// checkRebuild says why a Containerfile cannot be approved.
+func (b Bottle) checkRebuild(file []byte) error {
+	err := CapabilityRequest{Containerfile: string(file)}.validate()
+	if err == nil && b.Rebuild.Check != nil {
+		err = b.Rebuild.Check(file)
+	}
+	return err
+}
+
 // ApproveRebuild makes a Containerfile the bottle's own, answers the proposal, and
 // ends the bottle so that it can be resumed in the new image.
 func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) (Response, error) {
 	if p.Capability == nil {
 		return Response{}, errors.New("the proposal does not ask for an image")
 	}
-	if err := (CapabilityRequest{Containerfile: string(g.File)}).validate(); err != nil {
+	if err := b.checkRebuild(g.File); err != nil {
 		return Response{}, err
 	}
 	r := Response{
 		ID: p.ID, Status: StatusApproved, Scope: ScopeBottle, Notes: g.Notes, Time: time.Now().UTC(),
-		Granted: "The Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image when it is resumed.",
+		Granted: "The Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image with: podbottle resume " + b.Slug,
 	}
 	if string(g.File) != p.Capability.Containerfile {
 		r.Status = StatusModified
@@ -122,7 +130,7 @@ func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) 
 	record := DecisionRecord(p, r)
 	record.By, record.Before, record.After = &g.By, hash(g.Current), hash(g.File)
 	record.Diff = cut(ContainerfileDiff(g.Current, g.File))
-	err := b.decide(ctx, p, r, record, func(*undoList) error {
+	err := b.decide(ctx, p, r, record, func(done *undoList) error {
 		now, err := b.CurrentContainerfile()
 		if err != nil {
 			return err
@@ -130,13 +138,16 @@ func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) 
 		if string(now) != string(g.Current) {
 			return errors.New("the Containerfile has changed since it was shown; look at it again")
 		}
-		return b.Rebuild.Write(g.File)
+		if err := b.Rebuild.Write(g.File); err != nil {
+			return err
+		}
+		done.add(b.Rebuild.Withdraw)
+		return nil
 	})
 	if err != nil {
 		return Response{}, err
 	}
-	message := "A human approved your new image. This bottle stops now; it goes on in the new image with: podbottle resume " + visible.String(b.Slug)
-	if err := b.Rebuild.TakeDown(ctx, message); err != nil {
+	if err := b.Rebuild.TakeDown(ctx); err != nil {
 		return r, fmt.Errorf("the image is approved, but the bottle could not be taken down: %w; stop it and type: podbottle resume %s", err, b.Slug)
 	}
 	return r, nil

@@ -258,11 +258,9 @@ func TestApproveRebuild(t *testing.T) {
 	answer, p := l.Ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
 	var steps []string
 	l.Rebuild = supervise.Rebuild{
-		Write: func([]byte) error { steps = append(steps, "write"); return errors.New("no space") },
-		TakeDown: func(_ context.Context, message string) error {
-			steps = append(steps, "down: "+message)
-			return nil
-		},
+		Write:    func([]byte) error { steps = append(steps, "write"); return errors.New("no space") },
+		Withdraw: func() error { steps = append(steps, "withdraw"); return nil },
+		TakeDown: func(context.Context) error { steps = append(steps, "down"); return nil },
 	}
 	current, err := l.CurrentContainerfile()
 	if err != nil {
@@ -282,10 +280,10 @@ func TestApproveRebuild(t *testing.T) {
 	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || !strings.Contains(steps[1], "podbottle resume demo-abc12") {
+	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || steps[1] != "down" {
 		t.Errorf("steps %q", steps)
 	}
-	if a := <-answer; a.Status != "approved" || !strings.Contains(a.Granted, "resumed") {
+	if a := <-answer; a.Status != "approved" || !strings.Contains(a.Granted, "podbottle resume demo-abc12") {
 		t.Errorf("the agent is told %+v", a)
 	}
 }

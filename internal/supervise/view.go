@@ -62,6 +62,9 @@ func (b Bottle) viewImage(v View, file []byte) View {
 	if v.Current, err = b.CurrentContainerfile(); err != nil {
 		v.Problem = visible.String(err.Error())
 	}
+	if err := b.checkRebuild(file); err != nil {
+		v.Problem = visible.String(err.Error())
+	}
 	v.Diff = ContainerfileDiff(v.Current, file)
 	v.Summary = "Builds this Containerfile as the bottle's image. The bottle stops, and goes on in the new image when it is resumed."
 	v.Warnings = append(v.Warnings, "The build runs what the file says, without any secret and without a directory of the host.")
