@@ -124,6 +124,9 @@ func stage(r *reader, root *os.Root) (Report, error) {
 	}
 }
 
+// maxDirs bounds the directories of one archive, which are kept in mind.
+const maxDirs = 1_000_000
+
 // stager writes members below a directory that nobody else writes to.
 type stager struct {
 	root *os.Root
@@ -170,6 +173,9 @@ func (s *stager) makeDir(name string, mode fs.FileMode) error {
 	}
 	if err := s.makeDir(path.Dir(name), 0o755); err != nil {
 		return err
+	}
+	if len(s.ready) > maxDirs {
+		return fmt.Errorf("there are more than %d directories", maxDirs)
 	}
 	if err := s.root.Mkdir(name, mode|0o700); err != nil {
 		return err

@@ -157,3 +157,26 @@ func TestAgentWithoutCommandIsRefused(t *testing.T) {
 		t.Error("accepted")
 	}
 }
+
+// Whatever a bottle says of proxies, the agent reaches the sidecars without one.
+func TestSidecarsAreReachedDirectly(t *testing.T) {
+	for _, own := range []string{"", "*.example.org"} {
+		plan := fullPlan()
+		if own != "" {
+			plan.Literals["no_proxy"], plan.Literals["NO_PROXY"] = own, own
+		}
+		b, err := New(plan, fullOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := b.Containers(Addresses{Pod: netip.MustParseAddr("10.89.0.2"), Agent: netip.MustParseAddr("10.89.0.3")})
+		env := all[len(all)-1].Env
+		for _, name := range []string{"NO_PROXY", "no_proxy"} {
+			for _, want := range []string{own, supervise.ServerName, "git-gate", "127.0.0.1"} {
+				if want != "" && !slices.Contains(strings.Split(env[name], ","), want) {
+					t.Errorf("%s is %q, without %s", name, env[name], want)
+				}
+			}
+		}
+	}
+}

@@ -193,6 +193,11 @@ func (b *Bottle) agentEnv() map[string]string {
 		env["TERM"] = b.options.Term
 	}
 	maps.Copy(env, b.plan.Literals)
+	for _, name := range []string{"NO_PROXY", "no_proxy"} {
+		if env[name] != direct { // a bottle's own; egress has no route to the other sidecars
+			env[name] += "," + direct
+		}
+	}
 	maps.Copy(env, p.GuestEnv)
 	return env
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/containerfile"
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/state"
 )
@@ -16,11 +17,16 @@ import (
 // another image: nothing failed, and resume goes on (EX_TEMPFAIL of sysexits(3)).
 const ExitRebuild = 75
 
-// approveRebuild makes a Containerfile the bottle's own.
-func (l *Launcher) approveRebuild(slug string, file []byte) error {
+// checkRebuild says why a Containerfile cannot become the bottle's own.
+func (l *Launcher) checkRebuild(slug string, file []byte) error {
 	if l.OwnedBySystemd(slug) {
 		return fmt.Errorf("bottle %s is systemd's, and its image is chosen when it is installed; name the Containerfile in its manifest as agent_provider.dockerfile and install it again", slug)
 	}
+	return containerfile.Check(file)
+}
+
+// approveRebuild makes a Containerfile the bottle's own.
+func (l *Launcher) approveRebuild(slug string, file []byte) error {
 	return errors.Join(state.SetPreserve(l.Root, slug), state.ReplaceDockerfile(l.Root, slug, file))
 }
 

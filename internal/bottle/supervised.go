@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
-	"github.com/podbottle/podbottle/internal/containerfile"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/pipelock"
@@ -58,7 +57,7 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
 		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
 		Rebuild: supervise.Rebuild{
-			Check:    containerfile.Check,
+			Check:    func(file []byte) error { return l.checkRebuild(slug, file) },
 			Write:    func(file []byte) error { return l.approveRebuild(slug, file) },
 			Withdraw: func() error { return state.WithdrawDockerfile(l.Root, slug) },
 			TakeDown: func(ctx context.Context) error { return l.endForRebuild(ctx, slug) },

@@ -39,6 +39,18 @@ func completeKept(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.She
 	return slugs(cmd, true), cobra.ShellCompDirectiveNoFileComp
 }
 
+// completeCopy completes the bottles; paths of this machine are the shell's.
+func completeCopy(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 1 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := slugs(cmd, true)
+	for i := range names {
+		names[i] += ":"
+	}
+	return names, cobra.ShellCompDirectiveNoSpace
+}
+
 func slugs(cmd *cobra.Command, all bool) []string {
 	l, err := newLauncher(Streams{})
 	if err != nil {

@@ -26,7 +26,8 @@ whole copy comes or none of it.`,
 		Example: `  podbottle cp fixer-x7k2p:workspace/report.md .
   podbottle cp data.csv fixer-x7k2p:workspace/
   podbottle cp fixer-x7k2p:workspace - | tar -t`,
-		Args: exactArgs(2, "what is copied and where to, one of them as SLUG:PATH"),
+		Args:              exactArgs(2, "what is copied and where to, one of them as SLUG:PATH"),
+		ValidArgsFunction: completeCopy,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from, to := bottle.ParseLocation(args[0]), bottle.ParseLocation(args[1])
 			if err := bottle.CheckCopy(from, to); err != nil {

@@ -96,6 +96,8 @@ egress:
 		checkWayOut(t, tr, slug)
 		tr.inBottle(t, slug, "echo written before > ~/"+rebootNotes+"; sync")
 	}
+	tr.inBottle(t, live, "head -c 300000 /dev/urandom > ~/data; ln -s data ~/link; mkdir -m 711 ~/dir; sync")
+	writeFile(t, filepath.Join(tr.cwd, "home"), tr.inBottle(t, live, everything))
 }
 
 func TestAfterReboot(t *testing.T) {
@@ -127,5 +129,8 @@ func TestAfterReboot(t *testing.T) {
 		if got := tr.inBottle(t, slug, "cat ~/"+rebootNotes); got != "written before\n" {
 			t.Errorf("%s: the agent's file is now %q", slug, got)
 		}
+	}
+	if before, after := readFile(t, filepath.Join(tr.cwd, "home")), tr.inBottle(t, live, everything); before != after {
+		t.Errorf("the agent's home was\n%s\nand is\n%s", before, after)
 	}
 }
