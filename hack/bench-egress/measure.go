@@ -149,8 +149,9 @@ func median(times []time.Duration) time.Duration {
 // are the program file's: all sidecars of all bottles have them in common.
 type usage struct{ resident, shared float64 }
 
-// memory is that of a fresh egress and of the same with n open event streams.
-func (b *bench) memory(n int) (idle, open usage, err error) {
+// memory is that of a fresh egress, a second after it is ready, and of the same with n
+// open event streams.
+func (b *bench) memory(n int, h2 bool) (idle, open usage, err error) {
 	if err := b.restartAlone(); err != nil {
 		return idle, open, err
 	}
@@ -164,6 +165,7 @@ func (b *bench) memory(n int) (idle, open usage, err error) {
 		}
 	}
 	client := p.client()
+	client.Transport.(*http.Transport).ForceAttemptHTTP2 = h2
 	defer client.CloseIdleConnections()
 	for range n {
 		res, err := client.Get(p.base + "/open")

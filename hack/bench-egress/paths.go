@@ -18,6 +18,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/ready"
 )
 
 // Names of the paths.
@@ -123,11 +124,15 @@ func (b *bench) start(mitmdump string) error {
 				if err := b.startEgress(alone, port, next.port, routes, authorities[2], next.roots); err != nil {
 					return err
 				}
-				b.egressPID = b.processes[len(b.processes)-1].Process.Pid
-				return nil
+				running = b.processes[len(b.processes)-1]
+				b.egressPID = running.Process.Pid
+				return b.waitReady(alone)
 			}
 		}
 		b.paths = append(b.paths, path{next.name, base, proxyURL(port), pool(authorities[2][0])})
+	}
+	if mitmdump == "" {
+		return nil
 	}
 	return b.startMitmproxy(mitmdump, base)
 }
@@ -223,6 +228,18 @@ func (b *bench) spawn(port int, name string, args ...string) error {
 		}
 	}
 	return fmt.Errorf("%s does not listen: %s", name, output.String())
+}
+
+// waitReady waits until an egress is ready, and a second more.
+func (b *bench) waitReady(name string) error {
+	file := b.file(strings.ReplaceAll(name, " ", "-") + "/run/" + ready.Service)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			time.Sleep(time.Second)
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not become ready", name)
 }
 
 func (b *bench) stop() {

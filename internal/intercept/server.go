@@ -205,14 +205,18 @@ func checkHello(hello *tls.ClientHelloInfo, host string) error {
 // tunnelConn reads what was buffered before the rest of the connection.
 type tunnelConn struct {
 	net.Conn
-	reader *bufio.Reader
+	reader *bufio.Reader // nil once it is empty
 	target Target
 }
 
 func (c *tunnelConn) Read(p []byte) (int, error) {
+	if c.reader == nil {
+		return c.Conn.Read(p)
+	}
 	if c.reader.Buffered() > 0 {
 		return c.reader.Read(p)
 	}
+	c.reader = nil // a tunnel may be open for hours: let its buffer go
 	return c.Conn.Read(p)
 }
 

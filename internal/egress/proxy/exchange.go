@@ -133,6 +133,7 @@ func (x *exchange) forward(proxy *httputil.ReverseProxy) {
 		}
 	}()
 	proxy.ServeHTTP(&maskedHeader{ResponseWriter: x.w, masker: x.masker}, x.r.WithContext(ctx))
+	_ = http.NewResponseController(x.w).Flush() // what is left need not wait for the record
 }
 
 // newIdleTimer calls expire once quiet reports a time of at least timeout. It

@@ -12,8 +12,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/intercept"
@@ -25,9 +23,8 @@ const (
 	handshakeTimeout = 15 * time.Second
 	continueTimeout  = 5 * time.Second // for a 100 from the firewall, which waits for the upstream's in turn
 	idleConnTimeout  = 90 * time.Second
-	copyBuffer       = 16 << 10 // what one TLS record holds
-	smallBuffer      = 2 << 10
-	manyBuffers      = 64
+	connBuffer       = 2 << 10 // of a connection to the firewall, each way; bodies pass it by
+	flushDelay       = 2 * time.Millisecond
 	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads
 )
 
@@ -91,6 +88,8 @@ func newTransport(config Config) *http.Transport {
 		TLSHandshakeTimeout:   handshakeTimeout,
 		ExpectContinueTimeout: continueTimeout,
 		IdleConnTimeout:       idleConnTimeout,
+		ReadBufferSize:        connBuffer,
+		WriteBufferSize:       connBuffer,
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   64,
 		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow},
@@ -103,9 +102,11 @@ func newForward(config Config, errors io.Writer) *httputil.ReverseProxy {
 		Rewrite:        rewrite,
 		ModifyResponse: modifyResponse,
 		ErrorHandler:   upstreamFailed,
-		FlushInterval:  -1,
-		BufferPool:     &bufferPool{},
-		ErrorLog:       log.New(errors, "", 0),
+		// For a response whose length is known, which may come slowly all the same; any other
+		// is flushed piece by piece. A small one goes out whole in one write.
+		FlushInterval: flushDelay,
+		BufferPool:    &intercept.BufferPool{},
+		ErrorLog:      log.New(errors, "", 0),
 	}
 }
 
@@ -231,34 +232,4 @@ func (c *countedUpgrade) Write(p []byte) (int, error) {
 	c.x.sent.Add(int64(n))
 	c.x.touch()
 	return n, err
-}
-
-// bufferPool lends the buffers that bodies are copied with. A buffer is held as long
-// as its stream is open, so when many are out the next ones are small: many open
-// streams are slow ones.
-type bufferPool struct {
-	large, small sync.Pool
-	out          atomic.Int64
-}
-
-func (b *bufferPool) Get() []byte {
-	if b.out.Add(1) > manyBuffers {
-		if buf, ok := b.small.Get().(*[smallBuffer]byte); ok {
-			return buf[:]
-		}
-		return make([]byte, smallBuffer)
-	}
-	if buf, ok := b.large.Get().(*[copyBuffer]byte); ok {
-		return buf[:]
-	}
-	return make([]byte, copyBuffer)
-}
-
-func (b *bufferPool) Put(buf []byte) {
-	b.out.Add(-1)
-	if len(buf) == smallBuffer {
-		b.small.Put((*[smallBuffer]byte)(buf))
-		return
-	}
-	b.large.Put((*[copyBuffer]byte)(buf))
 }

@@ -117,7 +117,11 @@ func Run(ctx context.Context, args []string) error {
 			return err
 		}
 		log.Info("ready", "slug", f.slug, "listen", f.listen, "firewall", f.firewall)
-		return ready.Mark(f.runDir, ready.Service)
+		if err := ready.Mark(f.runDir, ready.Service); err != nil {
+			return err
+		}
+		settle()
+		return nil
 	})
 	return group.Wait()
 }

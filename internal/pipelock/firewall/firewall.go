@@ -31,6 +31,7 @@ const (
 	handshakeTimeout = 15 * time.Second
 	headerTimeout    = 30 * time.Second
 	maxHeaderBytes   = 256 << 10
+	flushDelay       = 2 * time.Millisecond
 )
 
 // Settings are what a Firewall needs besides its configuration.

@@ -175,8 +175,10 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 			f.log(res.Request, res.Request.URL.Hostname(), reasonAllowed, res.StatusCode)
 			return nil
 		},
-		ErrorHandler:  f.failed,
-		FlushInterval: -1,
+		ErrorHandler: f.failed,
+		// For responses of known length; any other is flushed piece by piece.
+		FlushInterval: flushDelay,
+		BufferPool:    &intercept.BufferPool{},
 		ErrorLog:      log.New(errors, "", 0),
 	}
 }

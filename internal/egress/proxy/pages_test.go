@@ -1,0 +1,23 @@
+package proxy
+
+import "testing"
+
+func TestReadOnlyMapping(t *testing.T) {
+	const program = "/podbottle-sidecar"
+	for line, want := range map[string]bool{
+		"00400000-00b85000 r-xp 00000000 00:2f 131 /podbottle-sidecar":         true,
+		"00b85000-013d4000 r--p 00785000 00:2f 131 /podbottle-sidecar":         true,
+		"013d4000-01424000 rw-p 00fd4000 00:2f 131 /podbottle-sidecar":         false,
+		"00b85000-013d4000 r--s 00785000 00:2f 131 /podbottle-sidecar":         false,
+		"00b85000-013d4000 r--p 00785000 00:2f 131 /usr/lib/podbottle-sidecar": false,
+		"7ffd8d3f5000-7ffd8d3f7000 r-xp 00000000 00:00 0 [vdso]":               false,
+		"c000000000-c000400000 rw-p 00000000 00:00 0":                          false,
+		"": false,
+	} {
+		start, size, ok := readOnlyMapping(line, program)
+		if ok != want || ok && (start == 0 || size == 0) {
+			t.Errorf("%q: %x %x %v", line, start, size, ok)
+		}
+	}
+	settle() // this program goes on after it
+}
