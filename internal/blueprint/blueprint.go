@@ -67,6 +67,7 @@ type Bottle struct {
 	Internal  Network           // the agent's only network
 	Uplink    Network           // of the pod's infra container only
 	Hosts     []Host            // names that the sidecars know, beside Podman's own
+	Sysctls   map[string]string // of the pod's network
 	Volumes   []string          // named volumes; Podman fills them from the image on first use
 	// Files are written below the bottle's runtime directory before the containers are created.
 	Files []File

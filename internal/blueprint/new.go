@@ -34,7 +34,11 @@ func New(plan *resolve.Plan, o Options) (*Bottle, error) {
 		Internal:  Network{Name: base + "-internal", InterfaceName: "int0", Internal: true},
 		Uplink:    Network{Name: base + "-uplink", InterfaceName: "up0", Options: map[string]string{"isolate": "strict"}},
 		Hosts:     o.Hosts,
-		Volumes:   []string{HomeVolume(plan.Slug)},
+		// A pod takes over the host's congestion control, and with bbr an upload through
+		// pasta stands still after some megabytes. Here it is only about the way to
+		// pasta, which sends on over the host's own connections.
+		Sysctls: map[string]string{"net.ipv4.tcp_congestion_control": "reno"},
+		Volumes: []string{HomeVolume(plan.Slug)},
 		Slice: Slice{
 			Name:      SliceName(plan.Slug),
 			MemoryMax: o.Limits.Memory,

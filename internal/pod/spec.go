@@ -32,6 +32,7 @@ func podSpec(b *blueprint.Bottle, a blueprint.Addresses) *types.PodSpec {
 			RestartPolicy:    "no",
 			SharedNamespaces: []string{"net"},
 			ShareParent:      &shareParent,
+			Sysctl:           maps.Clone(b.Sysctls),
 		},
 		PodNetworkConfig: specgen.PodNetworkConfig{
 			NetNS:   specgen.Namespace{NSMode: specgen.Bridge},

@@ -29,8 +29,11 @@ func (w bottle) pod() (Unit, error) {
 		}
 		podmanArgs(f, "Keys from Podman 5.6 on. A pod that outlives its containers lets them be restarted.", append(args, "--exit-policy=continue")...)
 	}
-	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for what is shared: the network, by the sidecars alone.",
-		"--infra-name="+w.InfraName, "--share=net", "--share-parent=false")
+	args := []string{"--infra-name=" + w.InfraName, "--share=net", "--share-parent=false"}
+	for _, name := range slices.Sorted(maps.Keys(w.Sysctls)) {
+		args = append(args, "--sysctl="+name+"="+w.Sysctls[name])
+	}
+	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for its sysctls, nor for what is shared: the network, by the sidecars alone.", args...)
 	f.section("Service")
 	f.comment("On tmpfs; it goes when the pod is stopped.")
 	f.line("RuntimeDirectory", "podbottle/"+w.Slug)

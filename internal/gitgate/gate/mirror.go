@@ -35,6 +35,7 @@ type mirror struct {
 // mirrorConfig is the mirror's whole git configuration. Hooks and transports are
 // pinned, and whatever arrives is checked (fsck). Three faults of old histories
 // pass on a fetch, as they do on the large forges; a push may not make new ones.
+// What arrives stays packed (unpackLimit), so that it goes on as it came.
 const mirrorConfig = `[core]
 	repositoryformatversion = 0
 	bare = true
@@ -44,6 +45,7 @@ const mirrorConfig = `[core]
 	hooksPath = %s
 	bigFileThreshold = 32m
 [transfer]
+	unpackLimit = 1
 	fsckObjects = true
 	credentialsInUrl = die
 [fetch]
