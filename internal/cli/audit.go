@@ -14,6 +14,7 @@ import (
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 type auditFlags struct {
@@ -61,7 +62,7 @@ directory as long as that is kept.`,
 	}
 	cmd.Flags().BoolVar(&f.denied, "denied", false, "only what was refused")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what comes")
-	cmd.Flags().StringVar(&f.format, "format", "", `"json" for the lines as they are in the file`)
+	cmd.Flags().StringVar(&f.format, "format", "", `"json" for the lines of the file, with what a terminal could act upon escaped`)
 	cmd.AddCommand(newAuditVerify(streams))
 	return cmd
 }
@@ -81,7 +82,10 @@ func (f auditFlags) printer(out io.Writer) (func(line []byte) error, error) {
 		}
 		text := record.String()
 		if f.format == "json" {
-			text = string(line)
+			var err error
+			if text, err = visible.JSON(line); err != nil {
+				return fmt.Errorf("audit record: %w", err)
+			}
 		}
 		_, err := fmt.Fprintln(out, text)
 		return err

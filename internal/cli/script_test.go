@@ -1,11 +1,16 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/cli"
 )
 
@@ -29,5 +34,29 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"record": record, "waitfor": waitFor},
 	})
+}
+
+// record FILE RECORDS appends every line of RECORDS, a JSON object, to an audit file.
+func record(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(filepath.Dir(file), 0o700))
+	w, err := audit.Open(file)
+	ts.Check(err)
+	for line := range strings.Lines(ts.ReadFile(args[1])) {
+		_, err := w.Append(json.RawMessage(strings.TrimSpace(line)))
+		ts.Check(err)
+	}
+	ts.Check(w.Close())
+}
+
+// waitfor FILE TEXT waits until a program in the background has written TEXT.
+func waitFor(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if data, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && strings.Contains(string(data), args[1]) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not get %q", args[0], args[1])
 }

@@ -7,9 +7,12 @@
 package visible
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -68,6 +71,35 @@ func Lines(s string) []string {
 		lines[i] = String(strings.ReplaceAll(line, "\t", "    "))
 	}
 	return lines
+}
+
+// JSON returns a JSON text without insignificant space, in which what String would
+// replace is escaped: the same value, safe to print.
+func JSON(text []byte) (string, error) {
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, text); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.Grow(compact.Len())
+	marks := 0
+	for _, r := range compact.String() { // what is no UTF-8 becomes U+FFFD, as in every JSON reader
+		if unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Me, r) {
+			marks++
+		} else {
+			marks = 0
+		}
+		switch {
+		case !hidden(r) && marks <= maxMarks:
+			b.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String(), nil
 }
 
 // Clean reports whether String would return s unchanged.

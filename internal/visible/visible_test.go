@@ -1,6 +1,8 @@
 package visible
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"unicode"
@@ -97,6 +99,43 @@ func FuzzString(f *testing.F) {
 		}
 		if again := String(out); again != out {
 			t.Fatalf("String is not stable: %q then %q", out, again)
+		}
+	})
+}
+
+func TestJSON(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"host":"bücher.example"}`:                        `{"host":"bücher.example"}`,
+		"{\r\n  \"a\" :\t1 }":                              `{"a":1}`,
+		"{\"a\":\"\u009b2J\u202egnp\u2066.\x7f\"}":         `{"a":"\u009b2J\u202egnp\u2066.\u007f"}`,
+		"{\"a\":\"\U000E0041\u200b\"}":                     `{"a":"\udb40\udc41\u200b"}`,
+		"{\"a\":\"e" + strings.Repeat("\u0301", 3) + "\"}": "{\"a\":\"e\u0301\u0301" + `\u0301"}`,
+	} {
+		got, err := JSON([]byte(text))
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if got, err := JSON([]byte("{\"a\":\"\x1b[2J\"}")); err == nil {
+		t.Errorf("a raw control in a string: %q", got)
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add("\u009b2J\u202e")
+	f.Add("a\xff\u200b\U000E0041e\u0301\u0301\u0301")
+	f.Fuzz(func(t *testing.T, s string) {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown, err := JSON(text)
+		if err != nil || !Clean(shown) {
+			t.Fatalf("%q: %q, %v", s, shown, err)
+		}
+		var before, after string
+		if err := errors.Join(json.Unmarshal(text, &before), json.Unmarshal([]byte(shown), &after)); err != nil || before != after {
+			t.Errorf("%q is %q, %v", before, after, err)
 		}
 	})
 }

@@ -27,10 +27,11 @@ import (
 
 // sidecars run the two mains as the containers do, with directories below a temporary one.
 type sidecars struct {
-	t    *testing.T
-	dir  string
-	addr string
-	stop func() error
+	t       *testing.T
+	dir     string
+	addr    string
+	metrics string
+	stop    func() error
 }
 
 func (s *sidecars) path(parts ...string) string {
@@ -80,14 +81,14 @@ func (s *sidecars) start() {
 	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)
-	s.addr = freeAddress(s.t)
+	s.addr, s.metrics = freeAddress(s.t), freeAddress(s.t)
 	wall := freeAddress(s.t)
 	go func() {
 		done <- firewall.Run(ctx, []string{"--slug", "test", "--listen", wall, "--config", s.path("pipelock/config"), "--secrets", s.path("pipelock/secrets"), "--run", s.path("pipelock/run")})
 	}()
 	go func() {
 		done <- Run(ctx, []string{
-			"--slug", "test", "--listen", s.addr, "--firewall", wall, "--metrics", freeAddress(s.t), "--config", s.path("egress/config"),
+			"--slug", "test", "--listen", s.addr, "--firewall", wall, "--metrics", s.metrics, "--config", s.path("egress/config"),
 			"--secrets", s.path("egress/secrets"), "--run", s.path("egress/run"), "--state", s.path("egress/state"),
 		})
 	}()
