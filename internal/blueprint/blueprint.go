@@ -56,6 +56,9 @@ const (
 const (
 	AgentUser   = "1000:1000"
 	SidecarUser = "65532:0"
+	// OperatorUser is the host user's own uid, of git-gate when it uses the host's ssh
+	// agent: OpenSSH's answers no other. It has no capability in its user namespace.
+	OperatorUser = "0:0"
 )
 
 // Bottle is one pod with its networks, files and containers.

@@ -93,6 +93,7 @@ func (b *Bottle) gitGate(a Addresses) Container {
 	c := b.sidecar(GitGate, b.plan.GitGate.Args(a.Pod))
 	c.Image = b.options.Images.GitGate
 	if b.options.SSHAuthSock != "" {
+		c.User = OperatorUser
 		c.Mounts = append(c.Mounts, Mount{Type: MountBind, Source: b.options.SSHAuthSock, Target: gitgate.AgentSocket})
 	}
 	return c

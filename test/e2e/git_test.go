@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/sshdtest"
@@ -19,6 +21,9 @@ import (
 // gitImage has git and ssh, which is what git-gate's own image is built on.
 // hack/testhost loads it.
 const gitImage = "localhost/podbottle-test-git:latest"
+
+// gitConfig is the config.yaml of users whose bottles have remotes.
+const gitConfig = "firewall: {engine: builtin}\nimages: {git_gate_base: '" + gitImage + "'}\n"
 
 // leaked is a made-up key of the form that gitleaks' rule aws-access-token wants,
 // in two parts, as the agents put it together: no scanner of this repository and no
@@ -42,11 +47,7 @@ type gitLab struct {
 func newGitLab(t *testing.T) *gitLab {
 	t.Helper()
 	u := newUser(t)
-	remote, err := sshdtest.Start(t.TempDir(), netip.MustParseAddrPort(upstreamIP+":2222"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(remote.Stop)
+	remote := startSSHD(t)
 	lab := &gitLab{user: u, remote: remote}
 	hostKey, otherKey := lab.hostKey("host"), lab.hostKey("stranger")
 	var repos strings.Builder
@@ -66,10 +67,21 @@ func newGitLab(t *testing.T) *gitLab {
 			t.Fatal(err)
 		}
 	}
-	u.write("config.yaml", "firewall: {engine: builtin}\nimages: {git_gate_base: '"+gitImage+"'}\n")
+	u.write("config.yaml", gitConfig)
 	u.bottle("coder", "[bash]", "git-gate:\n  user: {name: A Person, email: person@example.org}\n  repos:\n"+repos.String())
 	lab.slug = u.start("coder", "--require-runsc")
 	return lab
+}
+
+// startSSHD serves git repositories on the test host's internet until the test ends.
+func startSSHD(t *testing.T) *sshdtest.Server {
+	t.Helper()
+	remote, err := sshdtest.Start(t.TempDir(), netip.MustParseAddrPort(upstreamIP+":2222"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(remote.Stop)
+	return remote
 }
 
 func (l *gitLab) hostKey(name string) string {
@@ -339,6 +351,45 @@ func (l *gitLab) checkAudit(t *testing.T) {
 	defer file.Close()
 	if _, err := audit.Verify(file); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestGitWithAnSSHAgent has the host's agent sign: there is no key in the bottle.
+func TestGitWithAnSSHAgent(t *testing.T) {
+	sock := filepath.Join(t.TempDir(), "agent.sock")
+	u := newUser(t, "SSH_AUTH_SOCK="+sock)
+	lab := &gitLab{user: u, remote: startSSHD(t)}
+	if err := lab.remote.Create("app"); err != nil {
+		t.Fatal(err)
+	}
+	agent := exec.Command("ssh-agent", "-D", "-a", sock)
+	if err := agent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
+	for range 100 {
+		if _, err := os.Stat(sock); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	command{argv: []string{"ssh-add", "-q", lab.remote.Path("client")}, env: u.env}.succeed(t)
+	u.write("config.yaml", gitConfig)
+	u.bottle("coder", "[bash]", fmt.Sprintf("git-gate:\n  repos:\n    app: {url: '%s', ssh_agent: true, host_key: %s}\n", lab.url("app"), lab.hostKey("host")))
+	lab.slug = u.start("coder")
+	lab.agent(t, `git clone -q "$(url app)" app && cd app && git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m signed && git push -q origin HEAD:main`)
+	if got := lab.git("app.git", "log", "-1", "--format=%s", "main"); got != "signed" {
+		t.Errorf("the remote has %q", got)
+	}
+	if r := u.inside(lab.slug, "ls -R /run/podbottle; env"); strings.Contains(r.stdout, "ssh-agent") || strings.Contains(r.stdout, "SSH_AUTH_SOCK") {
+		t.Errorf("the agent sees the ssh agent: %v", r)
+	}
+	// Only git-gate is the user; the rest of the sidecars are not.
+	for name, want := range map[string]string{"git-gate": "0:0", "egress": "65532:0", "pipelock": "65532:0"} {
+		container := "bot-bottle-" + lab.slug + "-" + name
+		if got := podman(t, "inspect", container, "--format", "{{.Config.User}} {{.EffectiveCaps}}"); got != want+" []" {
+			t.Errorf("%s runs as %s", name, got)
+		}
 	}
 }
 
