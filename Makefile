@@ -78,6 +78,11 @@ bench-egress: build ## compare egress with mitmproxy and with a direct connectio
 	$(BUILD) -o bin/bench-egress ./hack/bench-egress
 	bin/bench-egress
 
+.PHONY: reliability
+reliability: build bin/e2e.test ## kill every process of a bottle at every step; prints the tables of docs/reliability.md
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/e2e.test -test.v -test.timeout 2h -test.run '^TestKill' -matrix </dev/null
+
 .PHONY: soak
 soak: build ## create and remove bottles by the hundred in the test host and look for what is left
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,soak -o bin/soak.test ./test/e2e

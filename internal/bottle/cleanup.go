@@ -115,6 +115,11 @@ func (l *Launcher) leftovers(ctx context.Context, client *pod.Client, r CleanupR
 		}
 		list = append(list, leftover{"state of " + slug, func(context.Context) error { return removeState(l.Root, slug) }})
 	}
+	rests, err := l.restsOfCrashes()
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, rests...)
 	runtime, err := l.runtimeLeftovers(spared)
 	if list = append(list, runtime...); err != nil || !r.Images {
 		return list, err
@@ -167,6 +172,26 @@ func (l *Launcher) locked(slug string) bool {
 	}
 	_ = lock.Unlock()
 	return false
+}
+
+// restsOfCrashes are what a podbottle that was killed left besides its bottle.
+func (l *Launcher) restsOfCrashes() ([]leftover, error) {
+	half, err := state.HalfRemoved(l.Root)
+	if err != nil {
+		return nil, err
+	}
+	services, err := pod.DeadServices()
+	if err != nil {
+		return nil, err
+	}
+	var list []leftover
+	for _, dir := range half {
+		list = append(list, leftover{"directory " + dir, func(context.Context) error { return pod.RemoveTree(dir) }})
+	}
+	for _, dir := range services {
+		list = append(list, leftover{"directory " + dir, func(context.Context) error { return pod.RemoveDeadService(dir) }})
+	}
+	return list, nil
 }
 
 // runtimeLeftovers are the runtime directories of bottles that are no more.

@@ -217,7 +217,7 @@ func (s *launch) confirm(question string) error {
 }
 
 // discard removes the state of a bottle that never ran; an earlier session's stays.
-func (s *launch) discard() error { return resolve.Abandon(s.Root, s.plan) }
+func (s *launch) discard() error { return resolve.Abandon(s.Root, s.plan, pod.RemoveTree) }
 
 // unlock gives the bottle's lock back, if it is held.
 func (s *launch) unlock() {

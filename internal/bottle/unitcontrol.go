@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/pod"
@@ -233,22 +231,14 @@ func (l *Launcher) restartUnit(ctx context.Context, manager *systemd.Manager, na
 	if err != nil {
 		return err
 	}
-	since := time.Now()
-	if err := manager.Restart(ctx, unit); err != nil {
-		return err
+	file, ok := snapshot.Ready[string(service)]
+	marker := filepath.Join(dir, file)
+	before := madeAt(marker)
+	if err := manager.Restart(ctx, unit); err != nil || !ok {
+		return err // a program that is not ours has no marker
 	}
-	marker, ok := snapshot.Ready[string(service)]
-	if !ok {
-		return nil // a program that is not ours says nothing
+	if !awaitMarker(ctx, marker, before) {
+		return fmt.Errorf("%s of %s was restarted and is not ready; see podbottle quadlet logs %s --service %s", service, name, name, service)
 	}
-	ctx, cancel := context.WithTimeout(ctx, awaitTime)
-	defer cancel()
-	for {
-		if info, err := os.Stat(filepath.Join(dir, marker)); err == nil && info.ModTime().After(since) {
-			return nil
-		}
-		if !pause(ctx, 10*time.Millisecond) {
-			return fmt.Errorf("%s of %s was restarted and is not ready; see podbottle quadlet logs %s --service %s", service, name, name, service)
-		}
-	}
+	return nil
 }

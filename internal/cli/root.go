@@ -70,6 +70,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newList(streams),
 		newLogs(streams),
 		newStop(streams),
+		newRestart(streams),
 		newBuild(streams),
 		newCleanup(streams),
 		newCp(streams),

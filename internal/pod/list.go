@@ -25,7 +25,7 @@ type Summary struct {
 	Runtime  string    `json:"runtime"` // runsc | crun: what the agent was created under
 	Status   string    `json:"status"`  // running | starting | degraded | stopped
 	Created  time.Time `json:"created"`
-	// Services maps each service to its container's state.
+	// Services maps each service to its container's state: Podman's, lost or unmonitored.
 	Services map[string]string `json:"services"`
 	// Container is the agent's.
 	Container string `json:"container"`
@@ -90,7 +90,7 @@ func summarise(all []types.ListContainer) []Summary {
 		if service == "" && container.IsInfra {
 			service = "infra"
 		}
-		s.Services[service] = container.State
+		s.Services[service] = stateOf(container)
 		if service == string(blueprint.Agent) {
 			s.Created = container.Created
 			s.Container = container.Names[0]
@@ -109,7 +109,7 @@ func summarise(all []types.ListContainer) []Summary {
 // status sums the services up: an agent without one of its sidecars is degraded.
 func status(services map[string]string) string {
 	switch services[string(blueprint.Agent)] {
-	case "running":
+	case "running", stateUnmonitored:
 	case "created", "initialized", "configured", "":
 		return "starting"
 	default:

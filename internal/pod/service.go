@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // serviceIdle is how long a private API service outlives its last request.
@@ -42,8 +44,12 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(root, "podbottle", ".service")
+	dir := servicesDir(root)
 	own, err := privateDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	alive, err := markAlive(own)
 	if err != nil {
 		return nil, err
 	}
@@ -57,17 +63,22 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 	cmd.Stderr = &stderr
 	cmd.Env = serviceEnv(os.Environ())
 	// A session of its own: a Ctrl-C at the terminal is not for the service, which
-	// still has to take the bottle down.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// still has to take the bottle down. With a killed podbottle it ends too.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGTERM}
+	remove := func() {
+		_ = alive.Close()
+		_ = os.RemoveAll(own)
+		_ = os.Remove(dir) // when no other podbottle has a socket there
+	}
 	if err := cmd.Start(); err != nil {
+		remove()
 		return nil, fmt.Errorf("podman system service: %w", err)
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	stop := func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = os.RemoveAll(own)
-		_ = os.Remove(dir) // when no other podbottle has a socket there
+		remove()
 	}
 	ctx, cancel := context.WithTimeout(ctx, serviceStart)
 	defer cancel()
@@ -77,7 +88,7 @@ func startService(ctx context.Context, runtime string) (*service, error) {
 		}
 		select {
 		case err = <-exited:
-			_ = os.RemoveAll(own)
+			remove()
 			return nil, fmt.Errorf("podman system service ended at once (%w): %s", err, strings.TrimSpace(stderr.String()))
 		case <-ctx.Done():
 			stop()
@@ -99,6 +110,51 @@ func privateDir(parent string) (string, error) {
 			return own, err
 		}
 	}
+}
+
+// servicesDir holds a directory for each private service.
+func servicesDir(runtimeRoot string) string {
+	return filepath.Join(runtimeRoot, "podbottle", ".service")
+}
+
+// lockName is the file in a service's directory whose lock its podbottle holds.
+const lockName = "lock"
+
+// markAlive locks a service's directory for as long as this process lives.
+func markAlive(dir string) (*flock.Flock, error) {
+	lock := flock.New(filepath.Join(dir, lockName), flock.SetPermissions(0o600))
+	if err := lock.Lock(); err != nil { // which DeadServices may hold for a moment
+		return nil, fmt.Errorf("podman system service: %w", err)
+	}
+	return lock, nil
+}
+
+// DeadServices returns the directories of private services whose podbottle was killed.
+func DeadServices() ([]string, error) {
+	root, err := RuntimeRoot()
+	if err != nil {
+		return nil, err
+	}
+	locks, err := filepath.Glob(filepath.Join(servicesDir(root), "*", lockName))
+	if err != nil {
+		return nil, err
+	}
+	var dead []string
+	for _, path := range locks {
+		lock := flock.New(path)
+		if free, err := lock.TryRLock(); err == nil && free {
+			dead = append(dead, filepath.Dir(path))
+		}
+		_ = lock.Close()
+	}
+	return dead, nil
+}
+
+// RemoveDeadService removes a directory that DeadServices found.
+func RemoveDeadService(dir string) error {
+	err := os.RemoveAll(dir)
+	_ = os.Remove(filepath.Dir(dir)) // when there is no other
+	return err
 }
 
 // serviceVariables are what a private service needs of the user's environment; the

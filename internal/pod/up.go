@@ -269,6 +269,11 @@ func (i *Instance) ended(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("container %s: %w", container.Name, err)
 		}
+		if got.State.Running && got.State.Pid > 0 {
+			if state := observed("/proc", got.State.Pid); state != got.State.Status {
+				return fmt.Errorf("%s is %s: it or its conmon was killed before it was ready", container.Service, state)
+			}
+		}
 		if slices.Contains([]string{"exited", "stopped"}, got.State.Status) {
 			said := i.client.lastWords(ctx, container.Name)
 			return fmt.Errorf("%s ended with status %d before it was ready: %s", container.Name, got.State.ExitCode, said)

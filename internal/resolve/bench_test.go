@@ -89,7 +89,7 @@ func BenchmarkResolve(b *testing.B) {
 			b.Fatalf("%d routes, %d variables", len(plan.Egress.Routes), len(plan.Literals))
 		}
 		b.StopTimer()
-		if err := resolve.Abandon(root, plan); err != nil {
+		if err := resolve.Abandon(root, plan, os.RemoveAll); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

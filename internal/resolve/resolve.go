@@ -74,17 +74,18 @@ func Resolve(_ context.Context, host Host, ix *manifest.Index, spec Spec) (*Plan
 		preserved:  preserved,
 	}
 	if err := plan.fill(host, tree, in); err != nil {
-		return nil, errors.Join(err, Abandon(host.Root, plan))
+		return nil, errors.Join(err, Abandon(host.Root, plan, os.RemoveAll))
 	}
 	return plan, nil
 }
 
 // Abandon undoes what Resolve wrote, for a plan that is not launched: a new
-// bottle's state is removed, a resumed bottle is preserved again if it was.
-func Abandon(root string, plan *Plan) error {
+// bottle's state is removed, a resumed bottle is preserved again if it was. Of a
+// bottle whose start failed only removeAll may be able to delete what its sidecars wrote.
+func Abandon(root string, plan *Plan, removeAll func(path string) error) error {
 	switch {
 	case plan.Spec.Identity == "":
-		return state.Remove(root, plan.Slug)
+		return state.RemoveUsing(root, plan.Slug, removeAll)
 	case plan.preserved:
 		return state.SetPreserve(root, plan.Slug)
 	}

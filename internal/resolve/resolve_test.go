@@ -281,7 +281,7 @@ func TestDiffRefusesGarbage(t *testing.T) {
 func TestAbandon(t *testing.T) {
 	c := layOut(t, resumable)
 	host, plan := c.resolve(t)
-	if err := resolve.Abandon(host.Root, plan); err != nil {
+	if err := resolve.Abandon(host.Root, plan, os.RemoveAll); err != nil {
 		t.Fatal(err)
 	}
 	if slugs, err := state.List(host.Root); err != nil || len(slugs) != 0 {
@@ -297,7 +297,7 @@ func TestAbandon(t *testing.T) {
 	if state.Preserved(host.Root, plan.Slug) {
 		t.Error("a resumed bottle is still marked")
 	}
-	if err := resolve.Abandon(host.Root, plan); err != nil || !state.Preserved(host.Root, plan.Slug) {
+	if err := resolve.Abandon(host.Root, plan, os.RemoveAll); err != nil || !state.Preserved(host.Root, plan.Slug) {
 		t.Errorf("an abandoned resume lost the marker: %v", err)
 	}
 }

@@ -225,12 +225,18 @@ func (t Tree) remove(removeAll func(string) error) error {
 		}
 	}
 	// Together with what an interrupted removal left.
-	leftovers, err := filepath.Glob(filepath.Join(filepath.Dir(t.Dir()), removedPrefix+"*"))
+	leftovers, err := HalfRemoved(t.root)
 	errs := []error{err}
 	for _, dir := range leftovers {
 		errs = append(errs, removeAll(dir))
 	}
 	return errors.Join(errs...)
+}
+
+// HalfRemoved returns the directories of bottles whose removal is under way, or
+// was interrupted.
+func HalfRemoved(root string) ([]string, error) {
+	return filepath.Glob(filepath.Join(root, "state", removedPrefix+"*"))
 }
 
 // List returns the slugs that have a state directory, sorted. Entries that no
