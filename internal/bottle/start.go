@@ -122,7 +122,7 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	claim := func(slug string) (err error) {
-		if s.lock, err = state.Lock(s.Root, slug); err == nil && s.resumed {
+		if s.lock, err = state.Lock(s.Root, slug); err == nil && s.resumed && !s.units {
 			err = s.pickUp(ctx, slug)
 		}
 		return err

@@ -154,3 +154,18 @@ exit 3
 		t.Errorf("the resumed session: %v", r)
 	}
 }
+
+// The agent can read what its bottle allows, and reaches the one whom it can ask.
+func TestTheAgentIsTold(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash]", route("")+"supervise: true")
+	r := u.run("start", "fixer", "--headless", "--yes", "--prompt", `cd ~; cat "$BOT_BOTTLE_GUIDE" .bot-bottle-containerfile
+		stat -c '%a %U' .bot-bottle-guide.md; curl -sS -o /dev/null -w '%{http_code}\n' "$BOT_BOTTLE_MCP_URL"`)
+	wants(t, r.stdout, "- upstream.test\n", "capability-block", "FROM "+agentImage+"\n", "400 node\n", "405\n")
+	u.bottle("alone", "[bash]", "")
+	r = u.run("start", "alone", "--headless", "--yes", "--prompt", `cat "$BOT_BOTTLE_GUIDE"; ls -A ~; echo "url=$BOT_BOTTLE_MCP_URL="`)
+	wants(t, r.stdout, "Nobody can be asked", "url==")
+	if strings.Contains(r.stdout, "containerfile") {
+		t.Errorf("nobody would answer a proposal: %v", r)
+	}
+}

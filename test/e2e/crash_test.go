@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"os"
 	"os/exec"
@@ -37,25 +38,7 @@ func TestCrashesLoseNothing(t *testing.T) {
 		same(after)
 	}
 
-	attached := exec.Command("podbottle", "attach", slug)
-	attached.Env = append(os.Environ(), "BOT_BOTTLE_ROOT="+u.root)
-	stdin, err := attached.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	stdout, err := attached.StdoutPipe()
-	if err == nil {
-		err = attached.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(stdin, "anybody\n"); err != nil {
-		t.Fatal(err)
-	}
-	for scanner := bufio.NewScanner(stdout); scanner.Scan() && !strings.Contains(scanner.Text(), "heard anybody"); {
-	}
+	attached, _ := attach(t, u, slug)
 	if err := attached.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -63,21 +46,11 @@ func TestCrashesLoseNothing(t *testing.T) {
 	stillRuns("podbottle was killed")
 
 	// A session that hears of it says that nothing is lost.
-	lost := make(chan result, 1)
-	cmd := u.podbottle("attach", slug)
-	go func() { lost <- cmd.run(t) }()
-	eventually(t, "Podman's service is killed while it is used", func() bool {
-		_ = exec.Command("systemctl", "--user", "kill", "--kill-whom=main", "--signal=KILL", "podman.service").Run()
-		select {
-		case r := <-lost:
-			lost <- r
-			return true
-		default:
-			return false
-		}
-	})
-	if r := <-lost; r.status != 125 || !strings.Contains(r.stderr, slug) {
-		t.Errorf("the attached session: %v", r)
+	attached, said := attach(t, u, slug)
+	command{argv: []string{"systemctl", "--user", "kill", "--kill-whom=main", "--signal=KILL", "podman.service"}}.succeed(t)
+	_ = attached.Wait()
+	if status := attached.ProcessState.ExitCode(); status != 125 || !strings.Contains(said.String(), "come back with: podbottle attach "+slug) {
+		t.Errorf("the attached session ended with status %d: %s", status, said)
 	}
 	stillRuns("Podman's service was killed")
 
@@ -99,4 +72,32 @@ func TestCrashesLoseNothing(t *testing.T) {
 	}
 	u.must("resume", slug, "--detach", "--yes")
 	same("every conmon was killed and the host's directory was removed")
+}
+
+// attach attaches to an agent that answers lines with "heard", and returns once it
+// has, with what podbottle says on standard error.
+func attach(t *testing.T, u *user, slug string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := exec.Command("podbottle", "attach", slug)
+	cmd.Env = append(os.Environ(), "BOT_BOTTLE_ROOT="+u.root)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err == nil {
+		_, err = io.WriteString(stdin, "anybody\n")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	scanner := bufio.NewScanner(stdout)
+	for scanner.Scan() && !strings.Contains(scanner.Text(), "heard anybody") {
+	}
+	return cmd, &said
 }

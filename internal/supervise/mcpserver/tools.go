@@ -37,7 +37,7 @@ type (
 		Justification string `json:"justification" jsonschema:"what it is needed for, in one or two sentences for the human who decides"`
 	}
 	capabilityArgs struct {
-		Containerfile string `json:"containerfile" jsonschema:"the whole proposed Containerfile, not a part of it"`
+		Containerfile string `json:"containerfile" jsonschema:"the whole proposed Containerfile, not a part of it; yours now is in your home as .bot-bottle-containerfile"`
 		Justification string `json:"justification" jsonschema:"what it is needed for, in one or two sentences for the human who decides"`
 	}
 	noArgs     struct{}
