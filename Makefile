@@ -83,6 +83,12 @@ reliability: build bin/e2e.test ## kill every process of a bottle at every step;
 	$(TESTHOST) up
 	$(TESTHOST) exec -- /src/bin/e2e.test -test.v -test.timeout 2h -test.run '^TestKill' -matrix </dev/null
 
+.PHONY: bench-git
+bench-git: build ## compare git through git-gate with git over ssh, in the test host
+	$(BUILD) -o bin/bench-git ./hack/bench-git
+	$(TESTHOST) up
+	$(TESTHOST) exec -- /src/bin/bench-git </dev/null
+
 .PHONY: soak
 soak: build ## create and remove bottles by the hundred in the test host and look for what is left
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,soak -o bin/soak.test ./test/e2e
