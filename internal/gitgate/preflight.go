@@ -54,8 +54,6 @@ func (u Upstream) checkKey(sshAuthSock string) error {
 		return fmt.Errorf("its key: %w", err)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("its key %s is not a file", u.IdentityFile)
-	case info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("its key %s can be read by others (mode %04o); close it with: chmod 600 %s", u.IdentityFile, info.Mode().Perm(), u.IdentityFile)
 	}
 	key, err := os.ReadFile(u.IdentityFile)
 	if err != nil {
@@ -64,6 +62,9 @@ func (u Upstream) checkKey(sshAuthSock string) error {
 	defer clear(key)
 	if err := checkPrivateKey(key); err != nil {
 		return fmt.Errorf("its key %s %w", u.IdentityFile, err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("its key %s can be read by others (mode %04o); close it with: chmod 600 %s", u.IdentityFile, info.Mode().Perm(), u.IdentityFile)
 	}
 	return nil
 }
