@@ -65,13 +65,13 @@ func run(sidecar, mitmdump string, s sizes) error {
 	if err != nil {
 		return err
 	}
-	report(b.paths, results, s)
+	report(b.paths, results)
 	reportMemory(idle, open1, open2, s)
 	return nil
 }
 
 // report prints the figures and their ratios.
-func report(paths []path, results map[string]result, s sizes) {
+func report(paths []path, results map[string]result) {
 	base, mitm, ours := results[direct], results[mitmproxy], results[alone]
 	fmt.Printf("%-26s %12s %12s %12s %14s\n", "path", "requests/s", "median ms", "bulk MB/s", "first byte ms")
 	for _, p := range paths {

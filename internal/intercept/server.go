@@ -80,7 +80,7 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 		conns:     make(chan net.Conn),
 		closed:    make(chan struct{}),
 		http: &http.Server{
-			Handler:           handler,
+			Handler:           withTLS(handler),
 			Protocols:         protocols,
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
@@ -91,12 +91,8 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 				MaxReceiveBufferPerStream:     streamWindow,
 				MaxReceiveBufferPerConnection: streamWindow,
 			},
-			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-				if t, ok := c.(*tls.Conn); ok {
-					c = t.NetConn()
-				}
-				return context.WithValue(ctx, targetKey{}, c.(*tunnelConn).target)
-			},
+			ConnState:   nextHead,
+			ConnContext: tunnelContext,
 		},
 	}
 	s.http.HTTP2.CountError = func(what string) {
@@ -105,6 +101,32 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 		}
 	}
 	return s
+}
+
+// tunnelContext gives the requests of a connection what is known of it.
+func tunnelContext(ctx context.Context, c net.Conn) context.Context {
+	if head, ok := c.(*headConn); ok {
+		ctx = context.WithValue(ctx, headKey{}, head)
+		c = head.Conn
+	}
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return context.WithValue(ctx, targetKey{}, c.(*tunnelConn).target)
+}
+
+// withTLS sets the TLS state of requests in HTTP/1.1, which net/http does only for a
+// connection that is a tls.Conn itself.
+func withTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(headKey{}).(*headConn); ok && r.TLS == nil {
+			if session, ok := c.Conn.(*tls.Conn); ok {
+				state := session.ConnectionState()
+				r.TLS = &state
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // malformed ends the names of the errors that net/http counts where a request has an
@@ -160,7 +182,7 @@ func (s *Server) open(ctx context.Context, c *tunnelConn) (net.Conn, error) {
 		if first[0] < 'A' || first[0] > 'Z' || c.target.Port == 443 {
 			return nil, ErrProtocol
 		}
-		return c, nil
+		return newHeadConn(c), nil
 	}
 	var refusal error
 	session := tls.Server(c, &tls.Config{
@@ -181,7 +203,10 @@ func (s *Server) open(ctx context.Context, c *tunnelConn) (net.Conn, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrHandshake, err)
 	}
-	return session, nil
+	if session.ConnectionState().NegotiatedProtocol == "h2" {
+		return session, nil
+	}
+	return newHeadConn(session), nil
 }
 
 // checkHello refuses a client hello that could be for another host than the one

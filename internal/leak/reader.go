@@ -5,9 +5,13 @@ import (
 	"time"
 )
 
-// patience is how long the beginning of a secret is held back while nothing
-// follows it.
-const patience = 20 * time.Millisecond
+// patience is how long what may begin a secret is held back while nothing follows
+// it. A few letters begin one by chance; MinSecret of them do not, and are held
+// for longer by the factor certain.
+const (
+	patience = 20 * time.Millisecond
+	certain  = 50
+)
 
 // aheadSize is how much is read at once while something is held back.
 const aheadSize = 4 << 10
@@ -97,7 +101,11 @@ func (r *Reader) readAhead() {
 	limit := min(len(r.held), r.of/2)
 	var expired <-chan time.Time
 	if r.passed < limit {
-		timer := time.NewTimer(r.patience)
+		wait := r.patience
+		if len(r.held) >= MinSecret {
+			wait *= certain
+		}
+		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		expired = timer.C
 	}

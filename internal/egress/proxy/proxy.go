@@ -112,7 +112,7 @@ func (p *Proxy) SetRoutes(routes []egress.Route, generation int) error {
 func (p *Proxy) Serve(ctx context.Context, l net.Listener) error {
 	done := make(chan error, 2)
 	go func() { done <- p.tunnels.Run() }()
-	go func() { done <- p.front.Serve(l) }()
+	go func() { done <- p.front.Serve(intercept.KeepHeads(p.front, l)) }()
 	var err error
 	select {
 	case <-ctx.Done():
@@ -186,6 +186,11 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.T
 		return
 	}
 	x.host, x.port = host, port
+	if intercept.AmbiguousLength(r) {
+		w.Header().Set("Connection", "close")
+		x.refuse(verdict{reason: ReasonBadRequest, detail: "the body's length is given by both Transfer-Encoding and Content-Length"})
+		return
+	}
 	if tunnelled && (host != target.Host || port != target.Port) {
 		x.refuse(verdict{reason: ReasonHostMismatch, detail: "the request is for another host than its CONNECT was"})
 		return

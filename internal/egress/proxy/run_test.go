@@ -224,22 +224,26 @@ func TestRoutesAreReplacedWhileServing(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	replace := func(text string) egress.RoutesStatus {
+	// replace waits for the table's outcome; a file may be read more than once.
+	replace := func(text string, good bool) egress.RoutesStatus {
 		t.Helper()
 		before := s.status()
 		s.write("egress/config/"+egress.RoutesFile, []byte(text))
-		s.await("the new table", func() bool { return s.status().Time != before.Time })
+		s.await("the new table", func() bool {
+			now := s.status()
+			return now.Time != before.Time && good == (now.SHA256 == egress.Fingerprint([]byte(text)))
+		})
 		return s.status()
 	}
 	good := "version: 1\nroutes: [{host: b.example.org}]\n"
-	if status := replace(good); status.Generation != 2 || status.Error != "" || status.SHA256 != egress.Fingerprint([]byte(good)) {
+	if status := replace(good, true); status.Generation != 2 || status.Error != "" || status.SHA256 != egress.Fingerprint([]byte(good)) {
 		t.Errorf("status %+v", status)
 	}
 	if list := s.allowlist(); list.Generation != 2 || list.Routes[0].Host != "b.example.org" {
 		t.Errorf("allowlist %+v", list)
 	}
 	for i, bad := range []string{"", "version: 1\nallow: all\n", "version: 1\nroutes: [{host: '*'}]\n", "version: 1\nroutes: [\n"} {
-		status := replace(bad)
+		status := replace(bad, false)
 		if status.Generation != 2 || status.Error == "" || status.SHA256 != egress.Fingerprint([]byte(good)) {
 			t.Errorf("bad table %d: status %+v", i, status)
 		}
@@ -247,7 +251,7 @@ func TestRoutesAreReplacedWhileServing(t *testing.T) {
 			t.Errorf("bad table %d: allowlist %+v", i, list)
 		}
 	}
-	if status := replace("version: 1\nroutes: []\n"); status.Generation != 3 || status.Error != "" {
+	if status := replace("version: 1\nroutes: []\n", true); status.Generation != 3 || status.Error != "" {
 		t.Errorf("status %+v", status)
 	}
 	if res := s.ask("GET", "http://b.example.org/"); res.Header.Get(ReasonHeader) != string(ReasonHost) {
