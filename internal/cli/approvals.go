@@ -25,7 +25,7 @@ func newApprovals(s Streams) *cobra.Command {
 			return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
 		},
 	}
-	cmd.AddCommand(newApprovalsList(s), newApprovalsShow(s), newApprovalsApprove(s), newApprovalsDeny(s))
+	cmd.AddCommand(newApprovalsList(s), newApprovalsShow(s), newApprovalsApprove(s), newApprovalsDeny(s), newApprovalsWatch(s))
 	return cmd
 }
 

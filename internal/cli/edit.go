@@ -115,14 +115,19 @@ func editUntilRight(ctx context.Context, s Streams, file string, check func() er
 	}
 }
 
-// openEditor runs $VISUAL, $EDITOR or vi. As git does, it lets the shell read the
-// variable, since it may hold arguments; the file is an argument of its own.
+// openEditor lets the user edit a file.
 func openEditor(ctx context.Context, s Streams, file string) error {
-	editor := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
-	cmd := exec.CommandContext(ctx, "sh", "-c", editor+` "$@"`, editor, file) // #nosec G204 G702 -- the user's own variable
+	cmd := editor(ctx, file)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("editor %s: %w; set VISUAL or EDITOR to another one", editor, err)
+		return fmt.Errorf("editor: %w; set VISUAL or EDITOR to another one", err)
 	}
 	return nil
+}
+
+// editor runs $VISUAL, $EDITOR or vi. As git does, it lets the shell read the
+// variable, since it may hold arguments; the file is an argument of its own.
+func editor(ctx context.Context, file string) *exec.Cmd {
+	program := cmp.Or(os.Getenv("VISUAL"), os.Getenv("EDITOR"), "vi")
+	return exec.CommandContext(ctx, "sh", "-c", program+` "$@"`, program, file) // #nosec G204 G702 -- the user's own variable
 }

@@ -71,6 +71,7 @@ func newRoot(streams Streams, version string) *cobra.Command {
 		newLogs(streams),
 		newStop(streams),
 		newRestart(streams),
+		newSupervise(streams),
 		newBuild(streams),
 		newCleanup(streams),
 		newCp(streams),

@@ -106,7 +106,7 @@ func (v View) Text() string {
 		b.WriteString("It cannot be approved now: " + v.Problem + "\n")
 	}
 	b.WriteString("\nThe agent says:\n")
-	for _, line := range visible.Lines(p.Justification) {
+	for _, line := range v.Quotation() {
 		b.WriteString("  | " + line + "\n")
 	}
 	if v.Diff != "" {
@@ -114,6 +114,9 @@ func (v View) Text() string {
 	}
 	return b.String()
 }
+
+// Quotation are the agent's own words, line by line, safe to print.
+func (v View) Quotation() []string { return visible.Lines(v.Proposal.Justification) }
 
 // Status is how the proposal stands.
 func (e Entry) Status() Status {
