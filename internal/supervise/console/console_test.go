@@ -1,0 +1,251 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/supervise/supervisetest"
+)
+
+// operator drives the interface with keys. What it sets off outside, it does at once.
+type operator struct {
+	*testing.T
+	model  Model
+	quit   bool
+	bottle *supervisetest.Live
+}
+
+func newOperator(t *testing.T) *operator {
+	t.Helper()
+	bottle := supervisetest.New(t)
+	bottle.Manifest = func() (supervise.ManifestFile, error) { return supervise.ManifestFile{}, errors.New("there is no manifest here") }
+	o := &operator{T: t, bottle: bottle}
+	o.model = New(context.Background(), Outside{
+		Bottles: func() ([]supervise.Bottle, error) { return []supervise.Bottle{bottle.Bottle}, nil },
+		Editor: func(ctx context.Context, file string) *exec.Cmd {
+			return exec.CommandContext(ctx, "sed", "-i", "s/wanted/less/", file)
+		},
+		Lookup: func(name string) (string, bool) { return "the-value", name == "MY_TOKEN" },
+		Now:    time.Now,
+		By:     supervise.Operator{User: "tester"},
+	})
+	o.reload()
+	return o
+}
+
+func (o *operator) reload() { o.handle(o.model.load()) }
+
+// handle gives the interface a message, and then what its command brings.
+func (o *operator) handle(message tea.Msg) {
+	next, cmd := o.model.Update(message)
+	o.model = next.(Model)
+	if cmd == nil {
+		return
+	}
+	switch result := cmd().(type) {
+	case tea.QuitMsg:
+		o.quit = true
+	case loaded, edited, prepared, answered: // what else there is makes the cursor blink
+		o.handle(result)
+	}
+}
+
+// press presses keys by their names; a text is typed.
+func (o *operator) press(keys ...string) {
+	for _, key := range keys {
+		switch key {
+		case "enter":
+			o.handle(tea.KeyMsg{Type: tea.KeyEnter})
+		case "esc":
+			o.handle(tea.KeyMsg{Type: tea.KeyEsc})
+		case "down":
+			o.handle(tea.KeyMsg{Type: tea.KeyDown})
+		case "ctrl-c":
+			o.handle(tea.KeyMsg{Type: tea.KeyCtrlC})
+		default:
+			o.handle(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(key)})
+		}
+	}
+}
+
+func (o *operator) shows(parts ...string) {
+	o.Helper()
+	shown := o.model.View()
+	for _, part := range parts {
+		if !strings.Contains(shown, part) {
+			o.Errorf("%q is not on the screen:\n%s", part, shown)
+		}
+	}
+}
+
+// ask has the agent ask for a path of the one host that it knows.
+func (o *operator) ask() <-chan supervisetest.Answer {
+	o.Helper()
+	answer, _ := o.bottle.Ask("egress-block", map[string]any{
+		"host": "known.example.org", "path_allowlist": []string{"/wanted/"}, "justification": "for \x1b[31mthe\x1b[0m tests",
+	})
+	o.reload()
+	return answer
+}
+
+// hears waits for what the agent is answered.
+func (o *operator) hears(answer <-chan supervisetest.Answer) supervisetest.Answer {
+	o.Helper()
+	select {
+	case got := <-answer:
+		return got
+	case <-time.After(30 * time.Second):
+		o.Fatalf("the agent hears nothing; the screen is:\n%s", o.model.View())
+		return supervisetest.Answer{}
+	}
+}
+
+func (o *operator) passes(path string) bool {
+	status, _ := o.bottle.Get("known.example.org", path)
+	return status == 200
+}
+
+func TestApprove(t *testing.T) {
+	o := newOperator(t)
+	o.shows("Nothing waits")
+	answer := o.ask()
+	o.shows("1 proposal waits", "known.example.org /wanted/")
+
+	o.press("enter")
+	o.shows("/wanted/", "<ESC>[31mthe<ESC>[0m tests")
+	o.press("enter", "y") // neither is an answer here
+	if o.passes("/wanted/x") {
+		t.Fatal("approved without the key of a scope")
+	}
+	o.press("b")
+	o.shows("Approve this?", "/wanted/ and below pass", "as long as it runs")
+	o.press("enter")
+	o.shows("Nothing is approved")
+	if o.passes("/wanted/x") {
+		t.Fatal("Enter approved")
+	}
+	o.press("b", "y")
+	o.shows("Approved.", "Nothing waits")
+	if got := o.hears(answer); got.Status != "approved" {
+		t.Errorf("the agent hears %+v", got)
+	}
+	if !o.passes("/wanted/x") {
+		t.Error("what was approved does not pass")
+	}
+	o.press("q")
+	if !o.quit {
+		t.Error("q does not leave")
+	}
+}
+
+func TestModifyAndPeriod(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.press("enter")
+	file, err := o.model.subject.bottle.Find(o.model.chosen)
+	if err != nil || file.Response != nil {
+		t.Fatal(err, file)
+	}
+	o.handle(edited{text: []byte("host: known.example.org\npath_allowlist: [/less/]\n")})
+	o.shows("your version", "/less/", "Nothing is approved yet")
+	o.press("m")
+	o.shows("cannot be approved", "there is no manifest")
+	o.press("f", "soon", "enter")
+	o.shows("no period")
+	o.press("esc", "f", "30m", "enter")
+	o.shows("until ", "b bottle 30m")
+	o.press("m")
+	o.shows("no end")
+	o.press("b", "y")
+	if got := o.hears(answer); !strings.Contains(got.Granted, "/less/") {
+		t.Errorf("the agent hears %+v", got)
+	}
+	if o.passes("/wanted/x") || !o.passes("/less/x") {
+		t.Error("the operator's version is not what holds")
+	}
+	entry, err := o.bottle.Find(file.Proposal.ID)
+	if err != nil || entry.Response == nil || entry.Response.Status != supervise.StatusModified || entry.Response.ExpiresAt.IsZero() {
+		t.Errorf("the answer is %+v, %v", entry.Response, err)
+	}
+}
+
+func TestReject(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.press("enter", "r", "enter")
+	o.shows("Give the agent a reason")
+	o.press("not today", "enter")
+	o.shows("Rejected", "Nothing waits")
+	if got := o.hears(answer); got.Notes != "not today" {
+		t.Errorf("the agent hears %+v", got)
+	}
+	if o.passes("/wanted/x") {
+		t.Error("what was rejected passes")
+	}
+}
+
+func TestCredential(t *testing.T) {
+	o := newOperator(t)
+	answer, _ := o.bottle.Ask("egress-block", map[string]any{
+		"host": "new.example.org", "auth": map[string]any{"scheme": "Bearer", "token_ref": "HOME"}, "justification": "packages",
+	})
+	o.reload()
+	o.press("enter", "o")
+	o.shows("Variable of this shell")
+	o.press("HOME", "enter") // what the agent named is not looked up by itself, and is not set here
+	o.shows("HOME is not set here")
+	o.press("esc", "o", "MY_TOKEN", "enter")
+	o.shows("the value of MY_TOKEN")
+	o.press("y")
+	if got := o.hears(answer); got.Status != "approved" {
+		t.Errorf("the agent hears %+v", got)
+	}
+}
+
+func TestAnsweredElsewhere(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.press("enter", "b")
+	p := o.model.subject.entry.Proposal
+	if _, err := o.bottle.Reject(context.Background(), p, "no", supervise.Operator{}); err != nil {
+		t.Fatal(err)
+	}
+	o.hears(answer)
+	o.press("y") // before the interface has seen it
+	o.shows("answered elsewhere", "Nothing waits")
+	if o.passes("/wanted/x") {
+		t.Error("a rejected proposal was approved")
+	}
+}
+
+// TestAnyWindow draws every screen in windows of all sizes.
+func TestAnyWindow(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	for _, keys := range [][]string{{}, {"enter"}, {"r"}, {"esc", "b"}} {
+		o.press(keys...)
+		for width := range 130 {
+			for _, height := range []int{0, 1, 2, 5, 24, 60} {
+				o.handle(tea.WindowSizeMsg{Width: width, Height: height})
+				shown := o.model.View()
+				for line := range strings.SplitSeq(shown, "\n") {
+					if got := len([]rune(line)); width > 0 && got > width {
+						t.Fatalf("%d x %d: a line of %d columns: %q", width, height, got, line)
+					}
+				}
+			}
+		}
+	}
+	o.press("esc", "r", "no", "enter", "ctrl-c")
+	o.hears(answer)
+	if !o.quit {
+		t.Error("ctrl-c does not leave")
+	}
+}

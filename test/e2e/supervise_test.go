@@ -1,0 +1,193 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// supervisedUser has a bottle with supervise that runs; its one host answers below
+// /v1/ and counts what reaches it.
+func supervisedUser(t *testing.T) (u *user, slug string, up *upstream) {
+	t.Helper()
+	up = startUpstream(t, upstreamIP+":8443", nil)
+	u = newUser(t, "BOT_BOTTLE_EXTRA_CA_CERTS="+up.caFile)
+	u.bottle("asker", "[bash]", "supervise: true\n"+route("      path_allowlist: [/v1/]\n"))
+	return u, u.start("asker"), up
+}
+
+// reaches asks for a path as the agent, and tells whether it came through.
+func reaches(u *user, slug, path string) bool {
+	return u.inside(slug, "curl -sS --max-time 20 https://"+upstreamHost+path).stdout == "upstream\n"
+}
+
+// more is the JSON of a call that asks for a path below /more/.
+const more = `{"host":"upstream.test","path_allowlist":["/more/"],"methods":["GET"],"justification":"for \u001b[31mthe\u001b[0m tests"}`
+
+func TestSupervise(t *testing.T) {
+	u, slug, up := supervisedUser(t)
+	refused := func(when string) {
+		t.Helper()
+		before := len(up.requests())
+		if reaches(u, slug, "/more/x") || len(up.requests()) != before {
+			t.Errorf("%s: the request went through", when)
+		}
+	}
+
+	t.Run("tools", func(t *testing.T) {
+		wants(t, <-u.askFor(t, slug, "list-egress-routes", "{}"), "upstream.test", "/v1/")
+		answer := u.askFor(t, slug, "pipelock-block", `{"failed_url":"https://upstream.test:8443/other/x","justification":"it failed"}`)
+		id := u.proposal(t)
+		wants(t, <-u.askFor(t, slug, "proposal-status", fmt.Sprintf(`{"id":%q}`, longID(t, u, id))), "pending")
+		u.must("approvals", "deny", id, "--reason", "look elsewhere")
+		wants(t, <-answer, "look elsewhere")
+		wants(t, <-u.askFor(t, slug, "egress-block", `{"host":"not a host","justification":"x"}`), "isError")
+	})
+	t.Run("approval and expiry", func(t *testing.T) {
+		refused("before")
+		answer := u.askFor(t, slug, "egress-block", more)
+		id := u.proposal(t)
+		wants(t, u.must("approvals", "show", id), "/more/", "<ESC>[31mthe<ESC>[0m tests")
+		began := time.Now()
+		u.must("approvals", "approve", id, "--scope", "once", "--for", "6s")
+		if !reaches(u, slug, "/more/x") {
+			t.Error("the approved request did not go through")
+		}
+		t.Logf("from the approval to its first request: %v, with the start of podbottle and curl twice", time.Since(began).Round(time.Millisecond))
+		wants(t, <-answer, "approved")
+		eventually(t, "the approval ends", func() bool { return !reaches(u, slug, "/more/x") })
+		refused("after its end")
+	})
+	t.Run("modified", func(t *testing.T) {
+		answer := u.askFor(t, slug, "egress-block", more)
+		approve := u.podbottle("approvals", "approve", u.proposal(t), "--scope", "bottle", "--modified", "-")
+		approve.stdin = "host: upstream.test\npath_allowlist: [/less/]\n"
+		approve.succeed(t)
+		wants(t, <-answer, "modified", "/less/")
+		refused("what was taken out")
+		if !reaches(u, slug, "/less/x") {
+			t.Error("the operator's version does not go through")
+		}
+	})
+	t.Run("sidecar killed", func(t *testing.T) {
+		answer := u.askFor(t, slug, "egress-block", more)
+		id := u.proposal(t)
+		podman(t, "restart", "--time=0", "bot-bottle-"+slug+"-supervise")
+		<-answer // cut short
+		u.must("approvals", "deny", id, "--reason", "still here")
+		wants(t, <-u.askFor(t, slug, "proposal-status", fmt.Sprintf(`{"id":%q}`, longID(t, u, id))), "rejected", "still here")
+		refused("while it was away")
+	})
+	t.Run("flood", func(t *testing.T) {
+		script := `for i in $(seq 40); do curl -sS --noproxy '*' --max-time 2 -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' ` +
+			`-d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"egress-block","arguments":` + strings.ReplaceAll(more, `\u001b`, "") + `}}' http://supervise:9100/mcp & done; wait`
+		wants(t, u.inside(slug, script).stdout, "too many")
+		if n := len(lines(u.must("approvals", "list", "--format", "{{.ID}}"))); n == 0 || n > 16 {
+			t.Errorf("%d proposals wait after a flood", n)
+		}
+		for _, id := range lines(u.must("approvals", "list", "--format", "{{.ID}}")) {
+			u.must("approvals", "deny", id, "--reason", "flood")
+		}
+	})
+	refused("at the end")
+	wants(t, u.must("audit", "verify", slug), "intact")
+}
+
+// longID is the whole ID of a proposal.
+func longID(t *testing.T, u *user, id string) string {
+	t.Helper()
+	var view struct{ Proposal struct{ ID string } }
+	if err := json.Unmarshal([]byte(u.must("approvals", "show", id, "--format", "json")), &view); err != nil {
+		t.Fatal(err)
+	}
+	return view.Proposal.ID
+}
+
+// The terminal interface is driven by keys, as by a person.
+func TestSuperviseOnTheTerminal(t *testing.T) {
+	u, slug, up := supervisedUser(t)
+	s := newScreen(t, u)
+	s.send("podbottle supervise; echo status=$?")
+	s.waitFor("Nothing waits")
+	answer := u.askFor(t, slug, "egress-block", more)
+	s.waitFor("1 proposal waits")
+	key := func(name, shows string) {
+		t.Helper()
+		s.tmux("send-keys", "-t", s.name, name)
+		s.waitFor(shows)
+	}
+	key("Enter", "<ESC>[31mthe<ESC>[0m tests")
+	key("b", "Approve this?")
+	key("Enter", "Nothing is approved")
+	if reaches(u, slug, "/more/x") || len(up.requests()) != 0 {
+		t.Error("Enter approved")
+	}
+	key("b", "Approve this?")
+	key("y", "Approved.")
+	wants(t, <-answer, "approved")
+	if !reaches(u, slug, "/more/x") {
+		t.Error("what was approved does not go through")
+	}
+	answer = u.askFor(t, slug, "egress-block", strings.ReplaceAll(more, "/more/", "/even-more/"))
+	s.waitFor("1 proposal waits")
+	key("Enter", "/even-more/")
+	key("r", "Why not")
+	s.send("that is enough")
+	s.waitFor("Rejected")
+	wants(t, <-answer, "that is enough")
+	key("q", "status=0")
+
+	if r := u.run("supervise"); r.status != 125 || !strings.Contains(r.stderr, "podbottle approvals") {
+		t.Errorf("without a terminal: %+v", r)
+	}
+}
+
+// notifications is a desktop's notification service.
+type notifications struct{ shown chan string }
+
+// Notify is the method of the service's interface.
+func (n notifications) Notify(app string, _ uint32, _, summary, body string, _ []string, _ map[string]dbus.Variant, _ int32) (uint32, *dbus.Error) {
+	n.shown <- app + ": " + summary + ": " + body
+	return 1, nil
+}
+
+func TestNotify(t *testing.T) {
+	bus, err := dbus.ConnectSessionBus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer bus.Close()
+	desktop := notifications{make(chan string, 10)}
+	const service = "org.freedesktop.Notifications"
+	if err := bus.Export(desktop, "/org/freedesktop/Notifications", service); err != nil {
+		t.Fatal(err)
+	}
+	if reply, err := bus.RequestName(service, dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
+		t.Fatal(reply, err)
+	}
+	u, slug, _ := supervisedUser(t)
+	hooked := filepath.Join(u.cwd, "hooked")
+	s := newScreen(t, u)
+	s.send("podbottle approvals watch --notify --hook 'cat > " + hooked + ".new; mv " + hooked + ".new " + hooked + "'")
+	answer := u.askFor(t, slug, "egress-block", more)
+	select {
+	case got := <-desktop.shown:
+		wants(t, got, "podbottle: ", slug+" asks", "/more/")
+	case <-time.After(time.Minute):
+		t.Error("no notification was shown")
+	}
+	s.waitFor(slug + "  egress-block")
+	eventually(t, "the hook runs", func() bool { _, err := os.Stat(hooked); return err == nil })
+	wants(t, readFile(t, hooked), `"slug":"`+slug+`"`, `"summary":"Lets GET requests`)
+	s.tmux("send-keys", "-t", s.name, "C-c")
+	u.must("approvals", "deny", u.proposal(t), "--reason", "done")
+	<-answer
+}
