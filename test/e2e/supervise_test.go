@@ -98,7 +98,7 @@ func TestSupervise(t *testing.T) {
 		}
 	})
 	refused("at the end")
-	wants(t, u.must("audit", "verify", slug), "intact")
+	wants(t, u.must("audit", "verify", slug), "unbroken")
 }
 
 // longID is the whole ID of a proposal.
