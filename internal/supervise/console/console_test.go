@@ -25,7 +25,9 @@ type operator struct {
 func newOperator(t *testing.T) *operator {
 	t.Helper()
 	bottle := supervisetest.New(t)
-	bottle.Manifest = func() (supervise.ManifestFile, error) { return supervise.ManifestFile{}, errors.New("there is no manifest here") }
+	bottle.Manifest = func() (supervise.ManifestFile, error) {
+		return supervise.ManifestFile{}, errors.New("there is no manifest here")
+	}
 	o := &operator{T: t, bottle: bottle}
 	o.model = New(context.Background(), Outside{
 		Bottles: func() ([]supervise.Bottle, error) { return []supervise.Bottle{bottle.Bottle}, nil },
