@@ -110,3 +110,34 @@ func TestAHeadThatBeginsWhileAnotherIsHandled(t *testing.T) {
 	<-handling
 	close(more)
 }
+
+// FuzzHead reads any head that net/http takes as chunked, in pieces of any size: a
+// length is seen where there is one, and nowhere else.
+func FuzzHead(f *testing.F) {
+	f.Add("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", uint8(0))
+	f.Add("POST / HTTP/1.1\nHost: a\nX: content-length\ntransfer-encoding:chunked\n\nContent-Length: 1\n\n", uint8(1))
+	f.Add("POST http://a/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n0\r\n\r\n", uint8(200))
+	f.Fuzz(func(t *testing.T, text string, size uint8) {
+		seen := func(text string) bool {
+			c := newHeadConn(&record{in: strings.NewReader(text)})
+			for !c.complete {
+				if _, err := c.Read(make([]byte, int(size)+2)); err != nil {
+					break
+				}
+			}
+			return c.hasLength()
+		}
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
+		if err != nil || len(r.TransferEncoding) == 0 {
+			return
+		}
+		head := text[:headEnd([]byte(text))]
+		if !strings.Contains(strings.ToLower(head), "content-length") && seen(text) {
+			t.Errorf("%q: a length where there is none", text)
+		}
+		line, rest, _ := strings.Cut(text, "\n")
+		if !seen(line + "\nContent-Length: 4\r\n" + rest) {
+			t.Errorf("%q: the length put into it is not seen", text)
+		}
+	})
+}
