@@ -336,6 +336,47 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
+// A file that goes while a tree is read is not in the copy, and no error.
+func TestRemovedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b", "e"} {
+		path := filepath.Join(dir, "tree", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(filepath.Join(dir, "tree"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	var buf bytes.Buffer
+	w, tree := tar.NewWriter(&buf), Tree{Root: root}
+	err = tree.Walk(func(e Entry) error {
+		switch e.Path {
+		case "a": // before it is read
+			if err := root.Remove("a"); err != nil {
+				t.Fatal(err)
+			}
+		case "b": // before the next is looked at
+			if err := root.Remove("e"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return tree.Write(w, "top/"+e.Path, e)
+	}, func(string) {})
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	target := t.TempDir()
+	if _, err := Unpack(&buf, target, "top", "top"); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, target); !slices.Equal(got, []string{"drwxr-xr-x top", "-rw------- top/b"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 // What changes between listing and copying must give an error and no foreign content.
 func TestReplacedByLink(t *testing.T) {
 	dir := t.TempDir()

@@ -5,6 +5,7 @@ package archive
 
 import (
 	"archive/tar"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -31,12 +32,18 @@ type Entry struct {
 	Target string // of a link
 }
 
-// Walk calls visit for everything that is taken, parents first. Links that lead
+// Walk calls visit for everything that is taken, parents first. What is removed
+// meanwhile is not there. Links that lead
 // out of the tree, and what is neither file, directory nor link, are given to
 // leaveOut instead.
 func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
 	return fs.WalkDir(t.Root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || name == "." {
+		switch {
+		case name == ".":
+			return err
+		case errors.Is(err, fs.ErrNotExist):
+			return nil // removed since it was listed
+		case err != nil:
 			return err
 		}
 		if t.Ignore != nil {
@@ -51,6 +58,9 @@ func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
 			}
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -94,6 +104,9 @@ func (t Tree) Write(w *tar.Writer, name string, e Entry) error {
 	// The file may have been replaced since it was listed: a pipe must not hang
 	// and only what is a file now is read.
 	f, err := t.Root.OpenFile(e.Path, syscall.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

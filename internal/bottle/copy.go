@@ -219,16 +219,22 @@ func (l *Launcher) runEnd(ctx context.Context, end copyEnd, args []string, in *o
 	}
 	var said boundedBuffer
 	code, err := end.run(ctx, args, pod.IO{In: in, Out: out, Err: &said})
-	text := strings.TrimSpace(said.String())
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil:
 		return err
-	case code != 0:
-		return fmt.Errorf("in the bottle: %s", strings.TrimPrefix(text, "podbottle-sidecar copy: "))
-	case text != "":
-		fmt.Fprintln(l.Err, strings.Join(visible.Lines(text), "\n"))
+	}
+	notes, reason := strings.TrimSpace(said.String()), ""
+	if code != 0 { // the reason comes last
+		i := strings.LastIndexByte(notes, '\n') + 1
+		notes, reason = strings.TrimSpace(notes[:i]), notes[i:]
+	}
+	if notes != "" {
+		fmt.Fprintln(l.Err, strings.Join(visible.Lines(notes), "\n"))
+	}
+	if code != 0 {
+		return fmt.Errorf("in the bottle: %s", strings.TrimPrefix(reason, "podbottle-sidecar copy: "))
 	}
 	return nil
 }

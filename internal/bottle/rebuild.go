@@ -58,7 +58,9 @@ func (l *Launcher) endRebuilt(ctx context.Context, slug string) (int, error) {
 		if _, err := os.Lstat(runtime); errors.Is(err, fs.ErrNotExist) {
 			return ExitRebuild, nil // the last that goes
 		}
-		time.Sleep(50 * time.Millisecond)
+		if !pause(ctx, 50*time.Millisecond) {
+			break
+		}
 	}
 	client, err := pod.Connect(ctx)
 	if err != nil {
