@@ -138,20 +138,38 @@ func (d *detector) find(ctx context.Context, text, path string) (matches []match
 			matches, err = nil, fmt.Errorf("gitleaks panicked: %v", r)
 		}
 	}()
-	found := d.detect(ctx, text, path)
+	matches = d.matches(ctx, text, path, decodeDepth)
 	// It stops in the middle without a word when the context ends.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	for _, f := range found {
+	return matches, nil
+}
+
+// matches scans a text, and as often as depth says what its blocks of base64 stand for.
+func (d *detector) matches(ctx context.Context, text, path string, depth int) (all []match) {
+	for _, f := range d.detect(ctx, text, path) {
 		if f.RuleID == guessingRule && d.pathExcused(path) {
 			continue
 		}
-		matches = append(matches, match{
+		all = append(all, match{
 			rule: f.RuleID, description: f.Description, secret: f.Secret, line: f.StartLine, lines: f.Line, decoded: isDecoded(f),
 		})
 	}
-	return matches, nil
+	if depth == 0 {
+		return all
+	}
+	for _, b := range blocks(text) {
+		line := strings.Count(text[:b.start], "\n")
+		for _, m := range d.matches(ctx, b.decoded, path, depth-1) {
+			if slices.ContainsFunc(all, func(o match) bool { return o.rule == m.rule && o.secret == m.secret }) {
+				continue
+			}
+			m.line, m.lines, m.decoded = line, text[b.start:b.end], true
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // detect lets gitleaks look where regions does not rule a finding out.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"math/rand/v2"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,6 +21,7 @@ func TestDetector(t *testing.T) {
 		t.Fatal(err)
 	}
 	pem := "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n" + strings.Repeat(strings.Repeat("Ab3d", 17)+"\n", 20) + "-----END OPENSSH " + "PRIVATE KEY-----\n"
+	env := strings.Repeat("A_SETTING=of no interest\n", 3) + "AWS_KEY=" + awsKey + "\n" + strings.Repeat("ANOTHER=one\n", 9)
 	guess := `{"api_key": "` + "zaQ1xsw2CDE3vfr4BGT5nhy6" + `"}`
 	tests := []struct {
 		name, text, path string
@@ -27,6 +31,10 @@ func TestDetector(t *testing.T) {
 		{"in no file", "see " + awsKey, "", "aws-access-token"},
 		{"base64", base64.StdEncoding.EncodeToString([]byte("key is " + awsKey + " ok")), "a.txt", "aws-access-token"},
 		{"base64 in base64", base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte("key is " + awsKey + " ok")))), "a.txt", "aws-access-token"},
+		{"base64 that has letters only", base64.StdEncoding.EncodeToString([]byte(awsKey + "\n")), "a.txt", "aws-access-token"},
+		{"base64 in lines", wrap(base64.StdEncoding.EncodeToString([]byte(env)), 76), "a.txt", "aws-access-token"},
+		{"base64 in lines, indented and in base64 again", wrap(base64.StdEncoding.EncodeToString([]byte(wrap(base64.StdEncoding.EncodeToString([]byte(env)), 64))), 60), "a.txt", "aws-access-token"},
+		{"a certificate", "-----BEGIN CERTIFICATE-----\n" + wrap(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x30\x82\x01\x0a", 200))), 64) + "-----END CERTIFICATE-----\n", "a.pem", ""},
 		{"hexadecimal", hex.EncodeToString([]byte("key is " + awsKey + " ok")), "a.txt", "aws-access-token"},
 		{"percent", "key%20is%20%41" + awsKey[1:] + "%20ok", "a.txt", "aws-access-token"},
 		{"private key", pem, "id", "private-key"},
@@ -57,6 +65,15 @@ func TestDetector(t *testing.T) {
 	}
 }
 
+// wrap breaks a text into indented lines.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	for part := range slices.Chunk([]byte(text), width) {
+		b.WriteString("  " + string(part) + "\r\n")
+	}
+	return b.String()
+}
+
 func TestDetectorSaysWhenItDidNotScan(t *testing.T) {
 	d, err := newDetector()
 	if err != nil {
@@ -74,12 +91,26 @@ func BenchmarkDetector(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	line := "func handle(w http.ResponseWriter, r *http.Request) { token := r.Header.Get(\"X-Auth\"); use(token, key, secret) }\n"
-	text := strings.Repeat(line, chunkSize/len(line))
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		if _, err := d.find(context.Background(), text, "a.go"); err != nil {
-			b.Fatal(err)
-		}
+	source, err := os.ReadFile("gate.go")
+	if err != nil {
+		b.Fatal(err)
+	}
+	noise := make([]byte, chunkSize)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	for name, text := range map[string]string{
+		"source":   strings.Repeat(string(source), chunkSize/len(source)),
+		"noise":    string(noise),
+		"base64":   wrap(base64.StdEncoding.EncodeToString(noise[:chunkSize*3/4]), 76),
+		"telling":  strings.Repeat("func handle(w http.ResponseWriter, r *http.Request) { token := r.Header.Get(\"X-Auth\"); use(token, key, secret) }\n", 800),
+		"findings": strings.Repeat("key = "+awsKey+"\n", 3000),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, err := d.find(context.Background(), text, "a.go"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
