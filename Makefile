@@ -90,10 +90,10 @@ bench-git: build ## compare git through git-gate with git over ssh, in the test 
 	$(TESTHOST) exec -- /src/bin/bench-git </dev/null
 
 .PHONY: soak
-soak: build ## create and remove bottles by the hundred in the test host and look for what is left
+soak: build ## start and remove bottles by the hundred, and 20 at once, in the test host; look for what is left and how large one is
 	$(GO) test -c -trimpath -buildvcs=false -tags $(TAGS),e2e,soak -o bin/soak.test ./test/e2e
 	$(TESTHOST) up
-	$(TESTHOST) exec -- /src/bin/soak.test -test.v -test.timeout 4h -test.run '^TestSoak$$' -cycles $(CYCLES) </dev/null
+	$(TESTHOST) exec -- /src/bin/soak.test -test.v -test.timeout 4h -test.run '^TestSoak' -cycles $(CYCLES) </dev/null
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME

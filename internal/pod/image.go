@@ -88,7 +88,7 @@ func (c *Client) Build(ctx context.Context, b Build, out io.Writer) error {
 		return fmt.Errorf("image %s: %w", b.Name, response.Process(nil))
 	}
 	if err := buildOutput(response.Body, out); err != nil {
-		return fmt.Errorf("image %s cannot be built: %w", b.Name, err)
+		return c.buildError(ctx, b.Name, err)
 	}
 	return nil
 }

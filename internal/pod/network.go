@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 
 	nettypes "github.com/containers/common/libnetwork/types"
 	"github.com/containers/podman/v5/pkg/bindings/network"
@@ -37,11 +38,18 @@ func (c *Client) createNetwork(ctx context.Context, n blueprint.Network, labels 
 		Labels:   maps.Clone(labels),
 		Options:  n.Options,
 	})
+	if err != nil && strings.Contains(err.Error(), noSubnet) {
+		return created, fmt.Errorf("network %s: %w; every address range that Podman may use is taken: stop bottles, or add ranges to default_subnet_pools in containers.conf", n.Name, err)
+	}
 	if err != nil {
 		return created, fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return created, sameNetwork(n, created)
 }
+
+// noSubnet is in Podman's error when its address ranges are used up (ErrNoFreeSubnet
+// of containers/common/libnetwork/util has no value of its own).
+const noSubnet = "could not find free subnet"
 
 // sameNetwork compares what was asked for with what Podman made: an option that
 // a server does not know would otherwise be dropped without a word.

@@ -186,7 +186,7 @@ func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
 	start, sctx := errgroup.WithContext(ctx)
 	for _, container := range i.containers {
 		start.Go(func() error {
-			if err := i.client.start(sctx, container.Name); err != nil {
+			if err := containers.Start(i.client.with(sctx), container.Name, nil); err != nil {
 				return fmt.Errorf("container %s: %w", container.Name, err)
 			}
 			return nil
@@ -196,26 +196,6 @@ func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
 		return err
 	}
 	return i.awaitReady(ctx, watch)
-}
-
-// start starts a container. The first member of a pod takes the infra container with
-// it; on a busy machine another that is started at the same time can find that one
-// between stopped and running, which Podman reports instead of waiting.
-func (c *Client) start(ctx context.Context, name string) error {
-	const attempts = 10
-	var err error
-	for range attempts {
-		err = containers.Start(c.with(ctx), name, nil)
-		if err == nil || !strings.Contains(err.Error(), "cannot get namespace path unless container") {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return err
 }
 
 // readyTimeout bounds the time from the start to the last ready marker.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // RootVariable moves the whole tree.
@@ -117,7 +118,11 @@ func (t Tree) lockFile() string { return filepath.Join(t.Dir(), ".lock") }
 
 // MakeDir creates dir and its missing parents with mode 0700.
 func MakeDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	err := os.MkdirAll(dir, 0o700)
+	switch {
+	case errors.Is(err, os.ErrPermission), errors.Is(err, unix.EROFS):
+		return fmt.Errorf("create directory: %w; make it writable, or name another place for all state with %s", err, RootVariable)
+	case err != nil:
 		return fmt.Errorf("create directory: %w", err)
 	}
 	return nil

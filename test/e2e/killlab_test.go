@@ -31,6 +31,12 @@ curl -sSk -m 3 --noproxy "*" https://denied.test:8443/direct & curl -sSk -m 3 ht
 
 func newKillLab(t *testing.T) *killLab {
 	t.Helper()
+	return newLab(t, "[bash, -c, 'while :; do "+strings.ReplaceAll(attempts, "\n", " ")+"; sleep 0.3; done >/dev/null 2>&1']")
+}
+
+// newLab is newKillLab with another command for the agent.
+func newLab(t *testing.T, agent string) *killLab {
+	t.Helper()
 	allowed, denied := startUpstream(t, upstreamIP+":8443", nil), startUpstream(t, otherIP+":8443", nil)
 	lab := &killLab{user: newUser(t, "BOT_BOTTLE_EXTRA_CA_CERTS="+allowed.caFile), allowed: allowed, denied: denied}
 	key := filepath.Join(t.TempDir(), "key")
@@ -39,8 +45,7 @@ func newKillLab(t *testing.T) *killLab {
 	}
 	hostKey := strings.Join(strings.Fields(readFile(t, key+".pub"))[:2], " ")
 	lab.write("config.yaml", "firewall: {engine: builtin}\nimages: {git_gate_base: '"+gitImage+"'}\n")
-	lab.bottle("k", "[bash, -c, 'while :; do "+strings.ReplaceAll(attempts, "\n", " ")+"; sleep 0.3; done >/dev/null 2>&1']",
-		"supervise: true\ngit-gate:\n  repos:\n    app: {url: 'ssh://git@git.upstream.test:2222/app.git', identity: '"+key+"', host_key: "+hostKey+"}\n"+route(""))
+	lab.bottle("k", agent, "supervise: true\ngit-gate:\n  repos:\n    app: {url: 'ssh://git@git.upstream.test:2222/app.git', identity: '"+key+"', host_key: "+hostKey+"}\n"+route(""))
 	lab.before = hostObjects(t)
 	return lab
 }

@@ -120,7 +120,7 @@ func Run(ctx context.Context, args []string) error {
 		if err := ready.Mark(f.runDir, ready.Service); err != nil {
 			return err
 		}
-		settle()
+		ready.Settle()
 		return nil
 	})
 	return group.Wait()

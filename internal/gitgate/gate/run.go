@@ -91,7 +91,11 @@ func Run(ctx context.Context, args []string) error {
 	group.Go(func() error {
 		return g.daemon(ctx, f.listen, func() error {
 			log.Info("ready", "slug", f.slug, "listen", f.listen, "repositories", len(g.mirrors))
-			return ready.Mark(f.runDir, ready.Service)
+			if err := ready.Mark(f.runDir, ready.Service); err != nil {
+				return err
+			}
+			go ready.Settle()
+			return nil
 		})
 	})
 	return group.Wait()

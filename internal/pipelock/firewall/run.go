@@ -94,10 +94,12 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist), "known_secrets", len(known))
+	server := New(config, Settings{Slug: f.slug, Authority: authority, Ranges: ranges, Roots: roots, Known: known, Log: log})
 	if err := ready.Mark(f.runDir, ready.Service); err != nil {
 		return err
 	}
-	return New(config, Settings{Slug: f.slug, Authority: authority, Ranges: ranges, Roots: roots, Known: known, Log: log}).Serve(ctx, listener)
+	go ready.Settle()
+	return server.Serve(ctx, listener)
 }
 
 // readRanges reads the file of the hosts' ranges; without one no host has any.

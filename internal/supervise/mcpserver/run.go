@@ -48,5 +48,6 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	config.Log.Info("listening", "slug", config.Slug, "address", listener.Addr().String(), "on_approval", config.OnApproval.String())
+	go ready.Settle()
 	return New(config, queue).Serve(ctx, listener)
 }

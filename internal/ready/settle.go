@@ -1,4 +1,4 @@
-package proxy
+package ready
 
 import (
 	"bufio"
@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settle gives back the memory that only the start needed: garbage, and the pages of
+// Settle gives back the memory that only the start needed: garbage, and the pages of
 // the program file that its initialisers touched, most of all. The kernel maps a
 // page again when it is used, from its cache, and may drop the others.
-func settle() {
+func Settle() {
 	debug.FreeOSMemory()
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {

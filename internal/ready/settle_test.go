@@ -1,4 +1,4 @@
-package proxy
+package ready
 
 import "testing"
 
@@ -19,5 +19,5 @@ func TestReadOnlyMapping(t *testing.T) {
 			t.Errorf("%q: %x %x %v", line, start, size, ok)
 		}
 	}
-	settle() // this program goes on after it
+	Settle() // this program goes on after it
 }
