@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -67,7 +68,9 @@ func main() {
 	}
 	name := filepath.Base(args[0])
 	if err := all[name](ctx, args[1:]); err != nil {
-		fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)
+		if !errors.Is(err, gate.ErrRefused) {
+			fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)
+		}
 		os.Exit(1)
 	}
 }

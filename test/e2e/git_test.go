@@ -198,7 +198,7 @@ func (l *gitLab) testSecrets(t *testing.T) {
 		{"added and removed", `echo $k$l > f; commit x; rm f; commit y; git push origin HEAD:leak`, "aws-access-token in f"},
 		{"in a tag", `git tag -am "$k$l" v1; git push origin v1`, "aws-access-token in the tag"},
 		{"in a note", `git notes add -m "$k$l"; git push origin refs/notes/commits`, "aws-access-token in"},
-		{"in base64", `echo "key is $k$l" | base64 > f; commit x; git push origin HEAD:leak`, "aws-access-token in f"},
+		{"in base64", `echo "$k$l" | base64 > f; commit x; git push origin HEAD:leak`, "aws-access-token in f"},
 		{"in a branch's name", `git push origin "HEAD:refs/heads/$k$l"`, "aws-access-token in the ref name"},
 		{"for review", `echo $k$l > f; commit x; git push origin HEAD:refs/for/main`, "aws-access-token in f"},
 	}

@@ -55,6 +55,9 @@ type reply struct {
 	OK   bool   `json:"ok,omitempty"`
 }
 
+// ErrRefused is what a hook returns when the gate refused, which has said why.
+var ErrRefused = errors.New("refused")
+
 // maxUpdates bounds the input of pre-receive.
 const maxUpdates = 1 << 20
 
@@ -113,7 +116,7 @@ func ask(ctx context.Context, r request, out io.Writer) error {
 		case answer.Done && answer.OK:
 			return nil
 		case answer.Done:
-			return errors.New("refused")
+			return ErrRefused
 		}
 	}
 }

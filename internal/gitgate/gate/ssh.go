@@ -22,8 +22,10 @@ const (
 
 // sshOptions let ssh do nothing but connect to the pinned host with the declared
 // key: no file of configuration, no prompt, no forwarding, no other host key.
+// ConnectTimeout is for the host's first words; a host that is down is given up by
+// the dialer before (dialTimeout).
 var sshOptions = []string{
-	"BatchMode=yes", "ConnectTimeout=10", "ConnectionAttempts=1", "ServerAliveInterval=15", "ServerAliveCountMax=4",
+	"BatchMode=yes", "ConnectTimeout=30", "ConnectionAttempts=1", "ServerAliveInterval=15", "ServerAliveCountMax=4",
 	"StrictHostKeyChecking=yes", "GlobalKnownHostsFile=none", "CheckHostIP=no", "UpdateHostKeys=no", "VerifyHostKeyDNS=no",
 	"PreferredAuthentications=publickey", "PasswordAuthentication=no", "KbdInteractiveAuthentication=no",
 	"ForwardAgent=no", "ForwardX11=no", "ClearAllForwardings=yes", "PermitLocalCommand=no", "ControlMaster=no", "ControlPath=none",
