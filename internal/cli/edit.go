@@ -120,7 +120,7 @@ func openEditor(ctx context.Context, s Streams, file string) error {
 	cmd := editor(ctx, file)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.In, s.Out, s.Err
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("editor: %w; set VISUAL or EDITOR to another one", err)
+		return fmt.Errorf("editor %s: %w; set VISUAL or EDITOR to another one", cmd.Args[3], err)
 	}
 	return nil
 }

@@ -1,0 +1,5 @@
+package console
+
+import "github.com/podbottle/podbottle/internal/supervise/console/quiet"
+
+func init() { quiet.Restore() }
