@@ -40,6 +40,10 @@ type detector struct {
 	excused []*config.Allowlist
 }
 
+// sharedDetector compiles the rules at the first push. There is one detector in a
+// process: gitleaks reads its rules through a variable of its own.
+var sharedDetector = sync.OnceValues(newDetector)
+
 // newDetector compiles the rules, which takes a tenth of a second.
 func newDetector() (*detector, error) {
 	logging.Logger = zerolog.Nop() // it would print secrets at its lower levels
@@ -206,6 +210,3 @@ func (d *detector) pathExcused(path string) bool {
 func isDecoded(f report.Finding) bool {
 	return slices.ContainsFunc(f.Tags, func(tag string) bool { return strings.HasPrefix(tag, "decoded:") })
 }
-
-// sharedDetector compiles the rules once, at the first push.
-func sharedDetector() func() (*detector, error) { return sync.OnceValues(newDetector) }

@@ -16,7 +16,7 @@ import (
 var awsKey = "AKIA" + "QYLPMN5HHHFPZAM2"
 
 func TestDetector(t *testing.T) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func wrap(text string, width int) string {
 }
 
 func TestDetectorSaysWhenItDidNotScan(t *testing.T) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestDetectorSaysWhenItDidNotScan(t *testing.T) {
 }
 
 func BenchmarkDetector(b *testing.B) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func FuzzEachChunk(f *testing.F) {
 
 // FuzzDetector compares with gitleaks alone, which looks at every byte.
 func FuzzDetector(f *testing.F) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -55,7 +55,7 @@ func newGate(f flags, w work, writer *audit.Writer, log *slog.Logger) (*Gate, er
 	}
 	g := &Gate{
 		slug: f.slug, config: config, configDir: f.configDir, secretsDir: f.secretsDir, stateDir: f.stateDir, work: w,
-		mirrors: map[string]*mirror{}, detector: sharedDetector(), audit: writer, log: log,
+		mirrors: map[string]*mirror{}, detector: sharedDetector, audit: writer, log: log,
 	}
 	if err := w.create(f); err != nil {
 		return nil, err

@@ -21,7 +21,7 @@ const samples = 1
 // everything: for every rule on texts that its expression matches, plain, encoded,
 // and among others.
 func TestRegionsMissNothing(t *testing.T) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func generate(random *rand.Rand, re *syntax.Regexp) string {
 
 // The rules that need the whole text cost the most: there must not be many.
 func TestMostRulesHaveProbes(t *testing.T) {
-	d, err := newDetector()
+	d, err := sharedDetector()
 	if err != nil {
 		t.Fatal(err)
 	}
