@@ -42,11 +42,16 @@ unit: ## run the unit tests and the tests of the command line, with the race det
 	CGO_ENABLED=1 go test -race -timeout 40m -tags $(TAGS) ./...
 
 .PHONY: e2e
-e2e: build bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
+e2e: build bin/broken bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
 	$(if $(PIPELOCK_BIN),install -m 0755 $(PIPELOCK_BIN) bin/pipelock)
 	$(TESTHOST) up
 	$(TESTHOST) exec -- env $(if $(PIPELOCK_BIN),PIPELOCK_BIN=/src/bin/pipelock) \
 		/src/bin/e2e.test -test.v -test.timeout 30m $(E2E_ARGS) </dev/null
+
+# The programs with which the tests break bottles, to see that podbottle verify finds it out.
+.PHONY: bin/broken
+bin/broken:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -tags $(TAGS),breakage -ldflags '$(LDFLAGS)' -o bin/broken/ ./cmd/podbottle ./cmd/podbottle-sidecar
 
 .PHONY: bin/e2e.test
 bin/e2e.test:

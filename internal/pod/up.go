@@ -121,7 +121,9 @@ func (c *Client) createVolumes(ctx context.Context, b *blueprint.Bottle) error {
 }
 
 func (c *Client) createContainer(ctx context.Context, b *blueprint.Bottle, container blueprint.Container, h host) error {
-	if _, err := containers.CreateWithSpec(c.with(ctx), containerSpec(b, container, h), nil); err != nil {
+	spec := containerSpec(b, container, h)
+	brokenBy().container(spec, b, container)
+	if _, err := containers.CreateWithSpec(c.with(ctx), spec, nil); err != nil {
 		return fmt.Errorf("container %s: %w", container.Name, err)
 	}
 	return nil

@@ -187,7 +187,7 @@ func (r *run) task(user string) (probe.Task, error) {
 		return probe.Task{}, err
 	}
 	t := probe.Task{
-		User: user, Mark: r.mark, Roots: roots, Secrets: r.secrets, Namespaces: namespaces(), Host: machine,
+		User: user, Mark: r.mark, Roots: roots, Secrets: r.secrets, Namespaces: namespaces(), Filters: r.filters, Host: machine,
 		Egress: netip.AddrPortFrom(r.layout.Pod, egress.Port), Subnet: r.layout.Subnet, Gateway: r.layout.Gateway, Agent: r.layout.Agent, Outside: r.layout.Outside,
 		Ports: []uint16{egress.Port}, Listening: r.listening,
 	}

@@ -49,6 +49,7 @@ type run struct {
 	servers   *servers // nil for a bottle that runs already
 	summary   pod.Summary
 	layout    pod.Layout
+	filters   int      // seccomp filters that the agent has not of its own
 	secrets   []string // what must be found nowhere in the agent
 	listening []uint16 // ports on which anything in the pod listens
 	reachable bool     // the pod reaches the servers
@@ -116,6 +117,9 @@ func (r *run) locate(ctx context.Context) (err error) {
 		return err
 	}
 	if r.layout, err = r.client.Layout(ctx, r.slug); err != nil {
+		return err
+	}
+	if r.filters, err = r.client.InheritedFilters(ctx, r.summary.Container); err != nil {
 		return err
 	}
 	if r.secrets, err = r.collectSecrets(); err != nil {

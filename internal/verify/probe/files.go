@@ -194,7 +194,11 @@ func filesSockets(ctx context.Context, _ *bottle) Result {
 		if path == "/proc" || path == "/sys" {
 			return fs.SkipDir
 		}
-		if err != nil || d.Type()&fs.ModeSocket == 0 {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		// Not the directory's word: for a mount it tells what lies underneath.
+		if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSocket == 0 {
 			return nil
 		}
 		if path == own {

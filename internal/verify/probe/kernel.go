@@ -83,7 +83,7 @@ func kernelNoNewPrivileges(context.Context, *bottle) Result {
 
 // kernelSeccomp wants a filter, unless the kernel is the agent's own: gVisor
 // filters what it asks of the host itself, and that filter is not seen from here.
-func kernelSeccomp(context.Context, *bottle) Result {
+func kernelSeccomp(_ context.Context, b *bottle) Result {
 	if isGVisor() {
 		return held("the kernel is gVisor's, which runs under a filter of its own").with("/proc/version can be read")
 	}
@@ -96,6 +96,10 @@ func kernelSeccomp(context.Context, *bottle) Result {
 	case "":
 		return incomplete("/proc/self/status does not say")
 	case filter:
+		// Filters of a sandbox around all of Podman, for one, are inherited.
+		if own, err := strconv.Atoi(fields["Seccomp_filters"]); err == nil && own <= b.task.Filters {
+			return breach("the container has no filter of its own: %d in force, %d of them inherited", own, b.task.Filters)
+		}
 		return held("a filter is in force").with("/proc/self/status can be read")
 	}
 	return breach("no filter is in force: Seccomp is %s", fields["Seccomp"])

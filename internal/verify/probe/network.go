@@ -312,7 +312,7 @@ func scan(ctx context.Context, addr netip.Addr, more []uint16) []uint16 {
 	for _, port := range more {
 		tried[port] = true
 	}
-	const workers = 8
+	const workers = 128 // an address that answers nothing costs dialTime a port
 	var mutex sync.Mutex
 	var open []uint16
 	next := make(chan uint16)

@@ -39,6 +39,8 @@ type Task struct {
 	Variable string `json:"variable,omitempty"`
 	// Namespaces are the host's, by type: net → net:[4026531840].
 	Namespaces map[string]string `json:"namespaces"`
+	// Filters are the seccomp filters that the container inherits: not its own.
+	Filters int `json:"filters"`
 	// Mark begins every mark of this run.
 	Mark string `json:"mark"`
 }
