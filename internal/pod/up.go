@@ -185,6 +185,11 @@ func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
 		return err
 	}
 	defer watch.Close()
+	// Podman would start the infra container with the first of the others, but say of
+	// its failure only "starting some containers: internal libpod error".
+	if err := containers.Start(i.client.with(ctx), i.bottle.InfraName, nil); err != nil {
+		return fmt.Errorf("container %s: %w", i.bottle.InfraName, err)
+	}
 	start, sctx := errgroup.WithContext(ctx)
 	for _, container := range i.containers {
 		start.Go(func() error {
