@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// clockSkew is how far a certificate's start lies before the time it is minted:
-// the clocks of a sandbox and of its host may differ.
-const clockSkew = time.Hour
+// clockSkew is how far a certificate's start lies before the time it is minted: the
+// clocks of a sandbox and of its host may differ, and a host's may be set back.
+const clockSkew = 24 * time.Hour
 
 // MintCA makes a certificate authority for one bottle: ECDSA P-256, able to sign
 // leaves only (path length 0), with nothing but a common name in its subject. It

@@ -22,7 +22,6 @@ import (
 const (
 	leafLifetime = 24 * time.Hour
 	leafRenewal  = 12 * time.Hour // remaining lifetime at which a leaf is signed anew
-	clockSkew    = time.Hour
 	maxLeaves    = 1024
 )
 
@@ -95,7 +94,7 @@ func (a *Authority) sign(host string, now time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{Organization: []string{"podbottle"}},
-		NotBefore:    now.Add(-clockSkew),
+		NotBefore:    a.cert.NotBefore, // a clock that is set back leaves it valid
 		NotAfter:     now.Add(leafLifetime),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -19,7 +19,7 @@ import (
 
 func newAuthority(t testing.TB) (*Authority, *x509.CertPool) {
 	t.Helper()
-	certPEM, keyPEM, err := egress.MintCA("test", time.Now(), time.Hour)
+	certPEM, keyPEM, err := egress.MintCA("test", time.Now(), 48*time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,6 +50,20 @@ func TestLeafIsForItsHostOnly(t *testing.T) {
 	}
 	if leaf.Leaf.IsCA || leaf.Leaf.NotAfter.After(time.Now().Add(leafLifetime+time.Minute)) {
 		t.Errorf("leaf %+v", leaf.Leaf)
+	}
+}
+
+// Leaves are kept: a clock that is set back or forth must find them valid all the same.
+func TestLeafOutlivesAStepOfTheClock(t *testing.T) {
+	authority, pool := newAuthority(t)
+	leaf, err := authority.Leaf("a.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []time.Duration{-20 * time.Hour, leafRenewal} {
+		if _, err := leaf.Leaf.Verify(x509.VerifyOptions{DNSName: "a.example", Roots: pool, CurrentTime: time.Now().Add(step)}); err != nil {
+			t.Errorf("a step of %v: %v", step, err)
+		}
 	}
 }
 
