@@ -8,19 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/rogpeppe/go-internal/diff"
 
 	"github.com/podbottle/podbottle/internal/egress"
-	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/visible"
 )
-
-// undoTime bounds how long taking back may take after the operator has given up.
-const undoTime = 10 * time.Second
 
 // apply changes the live bottle, and the manifest where that was asked for. The
 // route table comes after what it needs and is the last live file, since it is
@@ -33,16 +28,14 @@ func (b Bottle) apply(ctx context.Context, g Grant, done *undoList) error {
 	if !bytes.Equal(table, g.Change.Before) {
 		return ErrChanged
 	}
-	if !g.Change.Nothing {
-		if err := b.writeToken(g, done); err != nil {
-			return err
-		}
-		if err := b.openFirewall(ctx, g.Change.Ask.Host, g.Change.Routes, done); err != nil {
-			return err
-		}
-		if err := b.replaceRoutes(ctx, g.Change, done); err != nil {
-			return err
-		}
+	if err := b.writeToken(g, done); err != nil {
+		return err
+	}
+	if err := b.replaceFirewall(ctx, g.Change.firewall, done); err != nil {
+		return err
+	}
+	if err := b.replaceRoutes(ctx, g.Change, done); err != nil {
+		return err
 	}
 	if g.Scope != ScopeManifest || g.Manifest.Diff == "" {
 		return nil
@@ -72,54 +65,11 @@ func (b Bottle) writeToken(g Grant, done *undoList) error {
 	return nil
 }
 
-// openFirewall adds the host to the firewall's allowlist, and the header that
-// carries its credential to those that are not searched for leaks.
-func (b Bottle) openFirewall(ctx context.Context, host string, routes []egress.Route, done *undoList) error {
-	before, err := readRegular(b.Firewall, maxTable)
-	if err != nil {
-		return fmt.Errorf("the firewall's configuration: %w", err)
-	}
-	config, err := pipelock.ParseConfig(before)
-	if err != nil {
-		return err
-	}
-	changed := false
-	if !config.Allows(host) {
-		config.APIAllowlist = append(config.APIAllowlist, host)
-		changed = true
-	}
-	i := slices.IndexFunc(routes, func(r egress.Route) bool { return r.Host == host })
-	if header := routes[i].AuthHeader; header != "" && !slices.Contains(config.RequestBodyScanning.IgnoreHeaders, header) {
-		config.RequestBodyScanning.IgnoreHeaders = append(config.RequestBodyScanning.IgnoreHeaders, header)
-		slices.Sort(config.RequestBodyScanning.IgnoreHeaders)
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	after, err := config.Marshal()
-	if err != nil {
-		return err
-	}
-	done.add(func() error {
-		if err := replaceFile(b.Firewall, before); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
-		defer cancel()
-		return b.ReloadFirewall(ctx)
-	})
-	if err := replaceFile(b.Firewall, after); err != nil {
-		return fmt.Errorf("the firewall's configuration: %w", err)
-	}
-	if err := b.ReloadFirewall(ctx); err != nil {
-		return fmt.Errorf("the firewall: %w", err)
-	}
-	return nil
-}
-
 // replaceRoutes puts the new table in force and waits until egress says so.
 func (b Bottle) replaceRoutes(ctx context.Context, c Change, done *undoList) error {
+	if bytes.Equal(c.Before, c.After) {
+		return nil
+	}
 	done.add(func() error { return replaceFile(b.Routes, c.Before) })
 	start := time.Now()
 	if err := replaceFile(b.Routes, c.After); err != nil {

@@ -100,13 +100,21 @@ func (b Bottle) Decided() ([]Entry, []error) {
 	return q.Decided()
 }
 
-// Preview works out what approving ask would do to the live routes.
+// Preview works out what approving ask would do to the live routes and the firewall.
 func (b Bottle) Preview(ask Ask, now, until time.Time) (Change, error) {
 	table, err := b.readRoutes()
 	if err != nil {
 		return Change{}, err
 	}
-	return Effect(ask, table, now, until)
+	c, err := Effect(ask, table, now, until)
+	if err != nil {
+		return Change{}, err
+	}
+	config, err := readRegular(b.Firewall, maxTable)
+	if err != nil {
+		return Change{}, fmt.Errorf("the firewall's configuration: %w", err)
+	}
+	return c.withFirewall(config, until)
 }
 
 // maxTable bounds the files that the sidecars' directories hold.

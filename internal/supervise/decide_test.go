@@ -11,6 +11,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/secret"
 	"github.com/podbottle/podbottle/internal/supervise"
 	"github.com/podbottle/podbottle/internal/supervise/supervisetest"
@@ -227,6 +228,48 @@ func TestManifestApproval(t *testing.T) {
 	}
 	if text := l.Read(l.Path("web.md")); !strings.Contains(text, "# mine") || !strings.Contains(text, "- host: new.example.org:"+strconv.Itoa(l.Port)) {
 		t.Errorf("manifest: %s", text)
+	}
+}
+
+// TestApprovalOfTheFirewallAlone approves what the routes permit and the firewall does not.
+func TestApprovalOfTheFirewallAlone(t *testing.T) {
+	l := supervisetest.New(t)
+	config, err := pipelock.ParseConfig([]byte(l.Read(l.Firewall)))
+	l.Must(err)
+	config.APIAllowlist = []string{"other.example.org"}
+	narrow, err := config.Marshal()
+	l.Must(err)
+	l.Write("pipelock/config/pipelock.yaml", narrow)
+	l.Must(l.ReloadFirewall(t.Context()))
+	if status, reason := l.Get("known.example.org", "/v1/x"); status != 403 || reason != "firewall" {
+		t.Fatalf("%d %s", status, reason)
+	}
+	answer, p := l.Ask("pipelock-block", map[string]any{"failed_url": "https://known.example.org/v1/x", "justification": "it worked before"})
+	ask, err := p.Ask()
+	l.Must(err)
+	if _, err := l.Grant(ask, supervise.ScopeOnce, 0, "", time.Now()); err == nil || !strings.Contains(err.Error(), "no end") {
+		t.Errorf("for a time, which nobody would end: %v", err)
+	}
+	grant, err := l.Grant(ask, supervise.ScopeBottle, 0, "", time.Now())
+	l.Must(err)
+	if !strings.Contains(grant.Change.Summary, "Opens the firewall for known.example.org") || !strings.Contains(grant.Change.Diff, "+  - known.example.org") {
+		t.Errorf("shown: %s\n%s", grant.Change.Summary, grant.Change.Diff)
+	}
+	routes := l.Read(l.Routes)
+	if _, err := l.Approve(t.Context(), p, grant); err != nil {
+		t.Fatal(err)
+	}
+	if a := <-answer; a.Status != "approved" {
+		t.Errorf("the agent is told %+v", a)
+	}
+	if status, reason := l.Get("known.example.org", "/v1/x"); status != 200 {
+		t.Errorf("approved, but %d %s", status, reason)
+	}
+	if l.Read(l.Routes) != routes {
+		t.Error("the routes were changed")
+	}
+	if change := l.PreviewPort(p, time.Time{}); !change.Nothing || !strings.Contains(strings.Join(change.Warnings, " "), "another reason") {
+		t.Errorf("the same again: %+v", change)
 	}
 }
 

@@ -32,6 +32,8 @@ type Change struct {
 	Slot string
 	// Nothing says that all of it is permitted already.
 	Nothing bool
+
+	firewall *firewallChange // nil for none
 }
 
 // Effect works out what approving ask does to a route table: which routes there
@@ -270,6 +272,9 @@ func schemeText(r egress.Route) string {
 	return "Authorization: " + r.AuthScheme
 }
 
+// otherReason is the warning about an approval of what is permitted already.
+const otherReason = "The refusal that the agent met has another reason; an approval does not lift it."
+
 // warnings are what makes an approval more than it looks.
 func warnings(c Change, before egress.Route, current []egress.Route) []string {
 	familiar := make([]string, 0, len(current))
@@ -280,7 +285,7 @@ func warnings(c Change, before egress.Route, current []egress.Route) []string {
 	}
 	_, list := visible.Host(c.Ask.Host, familiar)
 	if c.Nothing {
-		return append(list, "The refusal that the agent met has another reason; an approval does not lift it.")
+		return append(list, otherReason)
 	}
 	if len(c.Ask.PathAllowlist) == 0 {
 		list = append(list, "Every path of the host is opened.")

@@ -38,6 +38,25 @@ var agentPrograms = map[string]func(ctx context.Context, agent *conformance.Agen
 	"together":    openTogether,
 	"upload":      upload,
 	"download":    download,
+	"flood":       flood,
+	"poll":        poll,
+}
+
+// copyProgram puts this program into a bottle, where agentProgram runs it.
+func (u *user) copyProgram(slug string) {
+	u.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if r := u.input(readFile(u.t, self), "exec", slug, "--", "bash", "-c", "cat >~/program && chmod +x ~/program"); r.status != 0 {
+		u.t.Fatal(r)
+	}
+}
+
+// agentProgram is the command that runs one of agentPrograms beside the agent.
+func (u *user) agentProgram(slug string, args ...string) command {
+	return u.podbottle(append([]string{"exec", slug, "--", "./program", agentCommand}, args...)...)
 }
 
 func agentMain(args []string) error {

@@ -83,13 +83,7 @@ func newEgressBottle(t *testing.T, server *egressUpstream, config string) *egres
 	u.write("config.yaml", config)
 	u.bottle("way-out", "[bash]", egressRoutes)
 	b := &egressBottle{u, server, u.start("way-out")}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r := u.input(readFile(t, self), "exec", b.slug, "--", "bash", "-c", "cat >program && chmod +x program"); r.status != 0 {
-		t.Fatal(r)
-	}
+	u.copyProgram(b.slug)
 	return b
 }
 
@@ -97,7 +91,7 @@ func newEgressBottle(t *testing.T, server *egressUpstream, config string) *egres
 // two megabytes of -transfer.
 func (b *egressBottle) program(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := b.podbottle(append([]string{"exec", b.slug, "--", "./program", agentCommand}, args...)...)
+	cmd := b.agentProgram(b.slug, args...)
 	cmd.timeout = commandTimeout + time.Duration(*transferSize/2e6)*time.Second
 	r := cmd.run(t)
 	if r.status != 0 {

@@ -42,6 +42,7 @@ type upstream struct {
 
 // request is a request that an upstream got, whole.
 type request struct {
+	at                        time.Time
 	method, host, path, proto string
 	serverName                string // the name in the TLS handshake (SNI)
 	header                    http.Header
@@ -103,7 +104,7 @@ func (u *upstream) record(next http.Handler) http.Handler {
 		}
 		u.mu.Lock()
 		u.seen = append(u.seen, request{
-			method: r.Method, host: r.Host, path: r.URL.RequestURI(), proto: r.Proto,
+			at: time.Now(), method: r.Method, host: r.Host, path: r.URL.RequestURI(), proto: r.Proto,
 			serverName: r.TLS.ServerName, header: r.Header.Clone(), body: string(body),
 		})
 		u.mu.Unlock()
