@@ -52,7 +52,7 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 		Secrets:      way.Secrets(),
 		Firewall:     filepath.Join(firewall.Config(), pipelock.ConfigFile),
 		ReloadFirewall: func(ctx context.Context) error {
-			return l.restartFirewall(ctx, slug)
+			return l.reloadFirewall(ctx, slug, firewall)
 		},
 		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
 		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
@@ -65,7 +65,33 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 	}
 }
 
-// restartFirewall makes the firewall read its configuration again. Where the container
+// reloadFirewall returns when the firewall works with the configuration that lies in
+// its directory. The built-in engine reads it by itself and reports it; what reports
+// nothing is started again.
+func (l *Launcher) reloadFirewall(ctx context.Context, slug string, firewall state.RuntimeService) error {
+	report := filepath.Join(firewall.Run(), pipelock.StatusFile)
+	if _, err := os.Stat(report); err != nil {
+		return l.restartFirewall(ctx, slug)
+	}
+	config, err := os.ReadFile(filepath.Join(firewall.Config(), pipelock.ConfigFile))
+	if err != nil {
+		return err
+	}
+	want := egress.Fingerprint(config)
+	var refused error
+	err = supervise.WaitForStatus(ctx, report, func(s pipelock.Status) (bool, error) {
+		if s.SHA256 == want && s.Error != "" {
+			refused = errors.New("it refuses the new configuration: " + s.Error)
+		}
+		return s.SHA256 == want, refused
+	})
+	if err == nil || refused != nil || ctx.Err() != nil {
+		return err
+	}
+	return l.restartFirewall(ctx, slug) // it is gone, or hangs
+}
+
+// restartFirewall starts the firewall again. Where the container
 // is systemd's, systemd has to do it: a container that Podman restarts leaves its unit.
 func (l *Launcher) restartFirewall(ctx context.Context, slug string) error {
 	if l.OwnedBySystemd(slug) {

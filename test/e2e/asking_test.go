@@ -135,8 +135,9 @@ func dropDigits(r rune) rune {
 
 // pollOutcome is what poll prints.
 type pollOutcome struct {
-	Refused int    `json:"refused"` // requests before the one that came through
-	Answer  string `json:"answer"`  // of supervise
+	Refused int           `json:"refused"` // requests before the one that came through
+	Took    time.Duration `json:"took"`    // the one that came through
+	Answer  string        `json:"answer"`  // of supervise
 }
 
 // poll asks supervise for something, and a URL over and over until it is let through.
@@ -151,9 +152,11 @@ func poll(ctx context.Context, agent *conformance.Agent, args []string) error {
 	var outcome pollOutcome
 	answered := make(chan error, 1)
 	for ; ; time.Sleep(2 * time.Millisecond) {
+		began := time.Now()
 		res, err := client.Get(args[0])
 		if err == nil {
 			_ = res.Body.Close()
+			outcome.Took = time.Since(began)
 			if res.StatusCode == http.StatusOK {
 				break
 			}

@@ -4,9 +4,13 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/podbottle/podbottle/internal/pipelock"
 )
 
 // askFor has the agent call a tool of supervise, and returns what hears the answer.
@@ -67,16 +71,32 @@ func checkApproval(t *testing.T, tr *tree, name string, up *upstream) {
 		t.Errorf("after the approval: %q, and the host saw %d requests", got, len(up.requests())-seen)
 	}
 
-	// A new host is the firewall's business too, which systemd starts again for it.
-	firewall := podman(t, "inspect", "bot-bottle-"+name+"-pipelock", "--format", "{{.Id}}")
-	answer = tr.askFor(t, name, "egress-block", `{"host":"git.upstream.test","justification":"a test"}`)
-	tr.podbottle("approvals", "approve", tr.proposal(t), "--scope", "bottle").succeed(t)
-	<-answer
-	if got := tr.inBottle(t, name, "curl -sS --max-time 20 https://git.upstream.test/"); strings.Contains(got, "not-allowed") {
-		t.Errorf("the new host: %q", got)
+	// A new host is the firewall's business too. It reads its configuration by itself;
+	// where it does not report so, as pipelock does not, systemd starts it again.
+	firewall := func() string {
+		return podman(t, "inspect", "bot-bottle-"+name+"-pipelock", "--format", "{{.Id}} {{.State.Pid}}")
 	}
-	if podman(t, "inspect", "bot-bottle-"+name+"-pipelock", "--format", "{{.Id}}") == firewall {
-		t.Error("the firewall was not started again")
+	before := firewall()
+	open := func(host string) {
+		t.Helper()
+		answer := tr.askFor(t, name, "egress-block", fmt.Sprintf(`{"host":%q,"justification":"a test"}`, host))
+		tr.podbottle("approvals", "approve", tr.proposal(t), "--scope", "bottle").succeed(t)
+		wants(t, <-answer, "approved")
+		if got := tr.inBottle(t, name, "curl -sS --max-time 20 https://"+host+"/"); !strings.Contains(got, "not public") {
+			t.Errorf("the new host %s: %q, want that the firewall judges its address", host, got)
+		}
+	}
+	open("git.upstream.test")
+	if firewall() != before {
+		t.Error("the firewall was started again for a list that it reads by itself")
+	}
+	report := filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "podbottle", name, "pipelock", "run", pipelock.StatusFile)
+	if err := os.Remove(report); err != nil {
+		t.Fatal(err)
+	}
+	open("other.upstream.test")
+	if firewall() == before {
+		t.Error("a firewall that reports nothing was not started again")
 	}
 	if got := tr.podbottle("list", "--format", "{{.Slug}} {{.Status}}").succeed(t); !slices.Contains(lines(got), name+" running") {
 		t.Errorf("after the approvals: %q", got)

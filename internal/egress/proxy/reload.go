@@ -4,20 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/google/renameio/v2"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/reload"
 )
-
-// settleTime is how long a change of the configuration directory may go on
-// before the file is read: a rename makes several events.
-const settleTime = 5 * time.Millisecond
 
 // reloader keeps a proxy's routes equal to a file that is replaced by rename.
 type reloader struct {
@@ -73,42 +68,8 @@ func (r *reloader) report(err error) {
 	}
 }
 
-// watch calls load after every change of the directory until ctx ends.
+// watch calls load after every change of the directory until ctx ends. What is wrong
+// with a table is reported there.
 func (r *reloader) watch(ctx context.Context) error {
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watching %s: %w", r.dir, err)
-	}
-	defer watcher.Close()
-	if err := watcher.Add(r.dir); err != nil {
-		return fmt.Errorf("watching %s: %w", r.dir, err)
-	}
-	_ = r.load() // what changed before the watch began; an error is reported there
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-watcher.Errors:
-			r.proxy.config.Log.Error("watching routes", "error", err)
-			_ = r.load()
-		case <-watcher.Events:
-			drain(ctx, watcher.Events)
-			_ = r.load()
-		}
-	}
-}
-
-// drain waits until no event has come for settleTime.
-func drain(ctx context.Context, events <-chan fsnotify.Event) {
-	timer := time.NewTimer(settleTime)
-	defer timer.Stop()
-	for {
-		select {
-		case <-events:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+	return reload.Watch(ctx, r.dir, r.proxy.config.Log, func() { _ = r.load() })
 }

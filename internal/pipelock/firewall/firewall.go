@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"code.dny.dev/ssrf"
@@ -54,22 +55,23 @@ type Settings struct {
 // Firewall is a forward proxy on loopback.
 type Firewall struct {
 	settings Settings
-	config   pipelock.Config
+	policy   atomic.Pointer[policy]
 	public   *ssrf.Guardian
-	scanner  *scanner // nil when the configuration asks for no scan
 	forward  *httputil.ReverseProxy
 	tunnels  *intercept.Server
 	front    *http.Server
 }
 
+// policy is what a request is judged by.
+type policy struct {
+	config  pipelock.Config
+	scanner *scanner // nil when the configuration asks for no scan
+}
+
 // New returns a firewall that enforces config.
 func New(config pipelock.Config, settings Settings) *Firewall {
-	f := &Firewall{
-		settings: settings,
-		config:   config,
-		scanner:  newScanner(config.RequestBodyScanning, settings.Known),
-		public:   ssrf.New(ssrf.WithAnyPort()),
-	}
+	f := &Firewall{settings: settings, public: ssrf.New(ssrf.WithAnyPort())}
+	f.SetConfig(config)
 	errors := httpErrors{settings.Log}
 	f.forward = f.newForward(errors)
 	f.tunnels = intercept.NewServer(settings.Authority, http.HandlerFunc(f.serveTunnelled), errors)
@@ -83,8 +85,13 @@ func New(config pipelock.Config, settings Settings) *Firewall {
 	return f
 }
 
+// SetConfig has every further request judged by config; those under way go on.
+func (f *Firewall) SetConfig(config pipelock.Config) {
+	f.policy.Store(&policy{config, newScanner(config.RequestBodyScanning, f.settings.Known)})
+}
+
 func (f *Firewall) idleTimeout() time.Duration {
-	return time.Duration(f.config.ForwardProxy.IdleTimeoutSeconds) * time.Second
+	return time.Duration(f.policy.Load().config.ForwardProxy.IdleTimeoutSeconds) * time.Second
 }
 
 // Serve answers on l until ctx ends, and then drops every connection.

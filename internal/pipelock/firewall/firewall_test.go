@@ -41,6 +41,7 @@ var githubToken = "ghp_" + "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5"
 // wall is a firewall with an upstream behind it and a client as egress is one.
 type wall struct {
 	t        testing.TB
+	firewall *Firewall
 	client   *http.Client
 	port     int
 	addr     netip.AddrPort
@@ -84,6 +85,7 @@ func newWall(t testing.TB, edit func(*pipelock.Config)) *wall {
 	f := New(config, Settings{
 		Slug: "test", Authority: firewallCA, Ranges: pipelock.NewHostRanges(routes), Roots: upstreamRoots, Known: parts(ownToken), Resolver: w.resolver(), Log: slog.New(slog.DiscardHandler),
 	})
+	w.firewall = f
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

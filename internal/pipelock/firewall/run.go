@@ -12,9 +12,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/ready"
+	"github.com/podbottle/podbottle/internal/reload"
 )
 
 // banner says what this engine is not.
@@ -61,11 +64,8 @@ func Run(ctx context.Context, args []string) error {
 	if err := ready.Clear(f.runDir, ready.Service); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(f.configDir, pipelock.ConfigFile))
-	if err != nil {
-		return err
-	}
-	config, err := pipelock.ParseConfig(data)
+	configFile := filepath.Join(f.configDir, pipelock.ConfigFile)
+	config, err := readConfig(configFile)
 	if err != nil {
 		return err
 	}
@@ -95,11 +95,17 @@ func Run(ctx context.Context, args []string) error {
 	}
 	log.Info(banner, "slug", f.slug, "listen", f.listen, "hosts", len(config.APIAllowlist), "known_secrets", len(known))
 	server := New(config, Settings{Slug: f.slug, Authority: authority, Ranges: ranges, Roots: roots, Known: known, Log: log})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(ctx, listener) })
+	group.Go(func() error {
+		configs := &reloader{firewall: server, file: configFile, status: filepath.Join(f.runDir, pipelock.StatusFile)}
+		return reload.Watch(ctx, f.configDir, log, configs.load)
+	})
 	if err := ready.Mark(f.runDir, ready.Service); err != nil {
 		return err
 	}
 	go ready.Settle()
-	return server.Serve(ctx, listener)
+	return group.Wait()
 }
 
 // readRanges reads the file of the hosts' ranges; without one no host has any.

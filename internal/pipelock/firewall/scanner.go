@@ -72,6 +72,14 @@ func newScanner(config pipelock.RequestBodyScanning, known []secret.Value) *scan
 	return s
 }
 
+// scan looks at a whole request; its body may be looked at later, while it is sent.
+func (s *scanner) scan(r *http.Request, host string) error {
+	if err := s.request(r, host); err != nil {
+		return err
+	}
+	return s.body(r)
+}
+
 // random are headers whose values are random by their protocol, which gitleaks'
 // rules take for keys. They are only searched for the bottle's own secrets.
 var random = []string{

@@ -47,14 +47,15 @@ func (f *Firewall) serveFront(w http.ResponseWriter, r *http.Request) {
 // connect opens a tunnel to an allowed host: intercepted, or piped as it is where
 // the configuration passes the host's TLS through.
 func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
+	config := f.policy.Load().config
 	host, port, err := egress.ParseAuthority(r.RequestURI)
-	if err != nil || !f.config.Allows(host) {
+	if err != nil || !config.Allows(host) {
 		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.RequestURI))
 		return
 	}
 	target := intercept.Target{Host: host, Port: port}
 	var upstream net.Conn
-	if f.config.PassesThrough(host) {
+	if config.PassesThrough(host) {
 		if upstream, err = f.dial(r.Context(), "tcp", net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
 			f.failed(w, r, err)
 			return
@@ -123,12 +124,13 @@ func (f *Firewall) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 
 // serve judges one decrypted or plain request and forwards it.
 func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, defaultPort int) {
+	policy := f.policy.Load()
 	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
-	if err != nil || !f.config.Allows(host) {
+	if err != nil || !policy.config.Allows(host) {
 		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.Host))
 		return
 	}
-	if max := f.config.FetchProxy.Monitoring.MaxURLLength; len(r.RequestURI) > max {
+	if max := policy.config.FetchProxy.Monitoring.MaxURLLength; len(r.RequestURI) > max {
 		f.refuse(w, r, http.StatusForbidden, reasonBad, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
 		return
 	}
@@ -136,21 +138,13 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 	// A copy, because the server looks at the body of its own request when the answer
 	// comes before the body was asked for.
 	out := r.WithContext(context.WithValue(r.Context(), destinationKey{}, to))
-	if f.scanner != nil {
-		if err := f.scan(out, host); err != nil {
+	if policy.scanner != nil {
+		if err := policy.scanner.scan(out, host); err != nil {
 			f.failed(w, r, err)
 			return
 		}
 	}
 	f.forward.ServeHTTP(w, out)
-}
-
-// scan looks at a whole request; its body may be looked at later, while it is sent.
-func (f *Firewall) scan(r *http.Request, host string) error {
-	if err := f.scanner.request(r, host); err != nil {
-		return err
-	}
-	return f.scanner.body(r)
 }
 
 type destinationKey struct{}
