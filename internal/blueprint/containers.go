@@ -133,7 +133,11 @@ func (b *Bottle) agent(a Addresses) Container {
 	for _, store := range trustStores {
 		mounts = append(mounts, Mount{Type: MountBind, Source: handoverDir + "/ca-bundle.crt", Target: store, ReadOnly: true})
 	}
-	command := append([]string{"handover", "--egress", netip.AddrPortFrom(a.Pod, egress.Port).String(), "--home", p.GuestHome, "--"}, b.options.Argv...)
+	command := []string{"handover", "--egress", netip.AddrPortFrom(a.Pod, egress.Port).String(), "--home", p.GuestHome}
+	if !b.options.Runsc {
+		command = append(command, "--filtered")
+	}
+	command = append(append(command, "--"), b.options.Argv...)
 	hosts := []Host{{"egress", a.Pod}}
 	if len(b.plan.GitGate.Upstreams) > 0 {
 		hosts = append(hosts, Host{"git-gate", a.Pod})

@@ -89,7 +89,7 @@ func contribUnits(t *testing.T, name string, r UnitRequest) []quadlet.Unit {
 	names := blueprint.Images{Sidecar: "localhost/podbottle-sidecar:0123456789abcdef", Firewall: pipelock.DefaultImage}
 	if err := d.write(names, d.standIns(), quadlet.Options{
 		Podman: semver.MustParse("5.4.2"), Program: filepath.Join(home, ".local/bin/podbottle"), Home: home, RuntimeRoot: runtime,
-		Subnet: netip.MustParsePrefix("10.201.7.0/24"), Runtime: pod.WrapperPath(l.dataDir()), Pids: true,
+		Subnet: netip.MustParsePrefix("10.201.7.0/24"), Runtime: pod.WrapperPath(l.dataDir()), Seccomp: pod.ProfilePath(l.dataDir()), Pids: true,
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func (d *design) hostOptions(ctx context.Context) (o quadlet.Options, err error)
 	o = quadlet.Options{
 		Podman: d.client.Version(), Home: d.Home,
 		Pids: slices.Contains(info.Host.CgroupControllers, "pids"), SELinux: info.Host.Security.SELinuxEnabled,
-		Subnet: d.wanted.Subnet,
+		Subnet: d.wanted.Subnet, Seccomp: pod.ProfilePath(d.dataDir()),
 	}
 	if o.Program, err = os.Executable(); err != nil {
 		return o, err

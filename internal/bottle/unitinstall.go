@@ -78,6 +78,9 @@ func (d *design) install(ctx context.Context, manager *systemd.Manager) error {
 			return err
 		}
 	}
+	if _, err := pod.WriteProfile(d.dataDir()); err != nil {
+		return err
+	}
 	if err := state.MakeDir(d.tree.dir); err != nil {
 		return err
 	}

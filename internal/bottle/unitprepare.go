@@ -28,6 +28,9 @@ func (l *Launcher) Prepare(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := pod.WriteProfile(l.dataDir()); err != nil { // that of this podbottle, after an upgrade
+		return err
+	}
 	awaitAddress(ctx)
 	egress, firewall, err := authorities(name, unitCALifetime)
 	if err != nil {

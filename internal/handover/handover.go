@@ -24,7 +24,10 @@ type Options struct {
 	Home   string // the agent's home
 	Dir    string // the mounted directory with env and home/
 	Exec   bool   // only load the environment: a later command beside the agent
-	Argv   []string
+	// Filtered wants podbottle's seccomp filter to be in force. It is not under runsc,
+	// where another kernel answers.
+	Filtered bool
+	Argv     []string
 }
 
 // Main parses the arguments and hands the container over. It returns only on error.
@@ -34,6 +37,7 @@ func Main(ctx context.Context, args []string) error {
 	flags.StringVar(&o.Egress, "egress", "", "address of the egress proxy")
 	flags.StringVar(&o.Home, "home", "/home/node", "the agent's home directory")
 	flags.StringVar(&o.Dir, "dir", "/run/podbottle", "directory with the files to hand over")
+	flags.BoolVar(&o.Filtered, "filtered", false, "prove that podbottle's filter of system calls is in force")
 	flags.BoolVar(&o.Exec, "exec", false, "run a command beside the agent, with its environment")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -47,7 +51,7 @@ func Main(ctx context.Context, args []string) error {
 
 func run(ctx context.Context, o Options) error {
 	if !o.Exec {
-		if err := prove(ctx, o.Egress); err != nil {
+		if err := prove(ctx, o); err != nil {
 			return fmt.Errorf("the container is not sealed, so the agent is not started: %w", err)
 		}
 		for tree, put := range map[string]putFile{"home": replaceFile, "home-read-only": replaceReadOnly, "home-once": keepFile, "home-merge": mergeFile} {

@@ -29,9 +29,14 @@ const egressTimeout = 30 * time.Second
 
 // prove checks the two halves of the boundary: literal addresses have no route,
 // and egress answers. Literal, so that a failing resolver cannot pass as isolation.
-func prove(ctx context.Context, egress string) error {
+func prove(ctx context.Context, o Options) error {
 	if unproven() {
-		return waitEgress(ctx, egress)
+		return waitEgress(ctx, o.Egress)
+	}
+	if o.Filtered {
+		if err := filtered(); err != nil {
+			return err
+		}
 	}
 	if err := noDefaultRoute("/proc/net/route"); err != nil {
 		return err
@@ -43,7 +48,16 @@ func prove(ctx context.Context, egress string) error {
 			}
 		}
 	}
-	return waitEgress(ctx, egress)
+	return waitEgress(ctx, o.Egress)
+}
+
+// filtered asks for a user namespace. This program has several threads, so that the
+// kernel would answer EINVAL (unshare(2)): only a filter answers EPERM.
+func filtered() error {
+	if err := syscall.Unshare(syscall.CLONE_NEWUSER); !errors.Is(err, syscall.EPERM) {
+		return fmt.Errorf("the seccomp filter lets system calls through that podbottle's refuses: unshare(CLONE_NEWUSER): wanted %q, got: %w", syscall.EPERM, err)
+	}
+	return nil
 }
 
 // unreachable wants the kernel's own word that an address has no route.

@@ -47,6 +47,8 @@ func (b breakage) container(s *specgen.SpecGenerator, bottle *blueprint.Bottle, 
 		s.NoNewPrivileges = &no
 	case "seccomp":
 		s.SeccompProfilePath = "unconfined"
+	case "default-seccomp":
+		s.SeccompProfilePath = ""
 	case "environment":
 		for _, f := range bottle.Files {
 			if f.Path == "egress/secrets/EGRESS_TOKEN_0" {

@@ -15,6 +15,7 @@ import (
 type host struct {
 	runtimeDir string          // of this bottle
 	runtime    string          // the agent's OCI runtime: absolute path; empty for Podman's default
+	seccomp    string          // the containers' seccomp profile: absolute path
 	controller map[string]bool // cgroup controllers that are delegated to the user
 	slices     bool            // systemd can make slices
 	selinux    bool

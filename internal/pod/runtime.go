@@ -1,9 +1,11 @@
 package pod
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 
 	"github.com/containers/common/pkg/config"
 	"github.com/google/renameio/v2"
+
+	"github.com/podbottle/podbottle/internal/seccomp"
 )
 
 // ErrNoRunsc says that the host has no gVisor.
@@ -60,13 +64,34 @@ func WriteWrapper(dir, runsc string) (string, error) {
 	}
 	path := WrapperPath(dir)
 	text := fmt.Sprintf("#!/bin/sh\nexec '%s' %s \"$@\"\n", runsc, strings.Join(runscFlags, " "))
-	if old, err := os.ReadFile(path); err == nil && string(old) == text { // #nosec G304 -- our own file
-		return path, nil
-	}
-	if err := renameio.WriteFile(path, []byte(text), 0o700, renameio.WithStaticPermissions(0o700)); err != nil {
+	if err := keepFile(path, []byte(text), 0o700); err != nil {
 		return "", fmt.Errorf("runtime wrapper: %w", err)
 	}
 	return path, nil
+}
+
+// ProfilePath is where WriteProfile writes.
+func ProfilePath(dir string) string { return filepath.Join(dir, "seccomp.json") }
+
+// WriteProfile writes the filter of system calls for the containers of bottles.
+// Podman reads it whenever it creates one, also at the start of a unit.
+func WriteProfile(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	path := ProfilePath(dir)
+	if err := keepFile(path, seccomp.JSON(), 0o600); err != nil {
+		return "", fmt.Errorf("seccomp profile: %w", err)
+	}
+	return path, nil
+}
+
+// keepFile writes a file anew unless it holds the text already.
+func keepFile(path string, text []byte, mode fs.FileMode) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) { // #nosec G304 -- our own file
+		return nil
+	}
+	return renameio.WriteFile(path, text, mode, renameio.WithStaticPermissions(mode))
 }
 
 // RunscVersion asks runsc for its version, which also shows that it runs at all.

@@ -8,6 +8,7 @@ import (
 
 	nettypes "github.com/containers/common/libnetwork/types"
 	"github.com/containers/image/v5/manifest"
+	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"github.com/containers/podman/v5/pkg/specgen"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -62,6 +63,9 @@ func containerSpec(b *blueprint.Bottle, c blueprint.Container, h host) *specgen.
 	s.WorkDir = c.WorkDir
 	s.Init = &c.Init
 	s.ReadOnlyFilesystem = &c.ReadOnly
+	s.SeccompProfilePath = h.seccomp
+	// Podman's command line sets it too; inspect tells the profile by it.
+	s.Annotations = map[string]string{define.InspectAnnotationSeccomp: h.seccomp}
 	if c.Runsc {
 		s.OCIRuntime = h.runtime
 	}

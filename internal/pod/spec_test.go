@@ -14,11 +14,14 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
 
-const wrapper = "/home/dev/.local/share/podbottle/runsc"
+const (
+	wrapper = "/home/dev/.local/share/podbottle/runsc"
+	profile = "/home/dev/.local/share/podbottle/seccomp.json"
+)
 
 func testHost() host {
 	return host{
-		runtimeDir: "/run/user/1000/podbottle/demo-abc12", runtime: wrapper, slices: true,
+		runtimeDir: "/run/user/1000/podbottle/demo-abc12", runtime: wrapper, seccomp: profile, slices: true,
 		controller: map[string]bool{"memory": true, "pids": true, "cpu": true},
 	}
 }
@@ -78,6 +81,9 @@ func TestEverySpecIsHardened(t *testing.T) {
 		if s.HTTPProxy == nil || *s.HTTPProxy || s.EnvHost == nil || *s.EnvHost {
 			t.Errorf("%s: the host's environment reaches it", c.Service)
 		}
+		if s.SeccompProfilePath != profile {
+			t.Errorf("%s: the seccomp profile is %q", c.Service, s.SeccompProfilePath)
+		}
 		if s.HealthConfig == nil || !slices.Equal(s.HealthConfig.Test, []string{"NONE"}) {
 			t.Errorf("%s: an image's health check would run", c.Service)
 		}
@@ -106,7 +112,7 @@ func inspected() *define.InspectContainerData {
 		OCIRuntime: wrapper,
 		Config:     &define.InspectContainerConfig{User: blueprint.AgentUser},
 		HostConfig: &define.InspectContainerHostConfig{
-			NetworkMode: "bridge", SecurityOpt: []string{"no-new-privileges"}, CgroupParent: "podbottle-demo_abc12.slice",
+			NetworkMode: "bridge", SecurityOpt: []string{"no-new-privileges", "seccomp=" + profile}, CgroupParent: "podbottle-demo_abc12.slice",
 		},
 		NetworkSettings: &define.InspectNetworkSettings{Networks: map[string]*define.InspectAdditionalNetwork{"bot-bottle-demo-abc12-internal": {}}},
 		Mounts: []define.InspectMount{
@@ -126,10 +132,13 @@ func TestDifferences(t *testing.T) {
 		{"runtime ignored", func(d *define.InspectContainerData) { d.OCIRuntime = "crun" }, "instead of runsc"},
 		{"capability kept", func(d *define.InspectContainerData) { d.EffectiveCaps = []string{"CAP_NET_RAW"} }, "CAP_NET_RAW"},
 		{"bounding set kept", func(d *define.InspectContainerData) { d.BoundingCaps = []string{"CAP_CHOWN"} }, "CAP_CHOWN"},
-		{"new privileges", func(d *define.InspectContainerData) { d.HostConfig.SecurityOpt = nil }, "no-new-privileges"},
+		{"new privileges", func(d *define.InspectContainerData) { d.HostConfig.SecurityOpt = d.HostConfig.SecurityOpt[1:] }, "no-new-privileges"},
 		{"seccomp off", func(d *define.InspectContainerData) {
-			d.HostConfig.SecurityOpt = append(d.HostConfig.SecurityOpt, "seccomp=unconfined")
+			d.HostConfig.SecurityOpt[1] = "seccomp=unconfined"
 		}, "seccomp=unconfined"},
+		{"Podman's own seccomp profile", func(d *define.InspectContainerData) {
+			d.HostConfig.SecurityOpt = d.HostConfig.SecurityOpt[:1]
+		}, "without seccomp=" + profile},
 		{"privileged", func(d *define.InspectContainerData) { d.HostConfig.Privileged = true }, "privileged"},
 		{"user", func(d *define.InspectContainerData) { d.Config.User = "0:0" }, "its user"},
 		{"pasta", func(d *define.InspectContainerData) { d.HostConfig.NetworkMode = "pasta" }, "pasta"},

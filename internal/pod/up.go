@@ -29,7 +29,7 @@ type Steps func(name string) func(error)
 type UpOptions struct {
 	RuntimeDir string // of this bottle: $XDG_RUNTIME_DIR/podbottle/<slug>
 	Runsc      string // absolute path of runsc; empty for Podman's default runtime
-	DataDir    string // where the wrapper of runsc is kept
+	DataDir    string // where the wrapper of runsc and the seccomp profile are kept
 	Steps      Steps
 }
 
@@ -47,7 +47,11 @@ type Instance struct {
 // was made before an error is the caller's to remove, with Down.
 func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (*Instance, error) {
 	inst := &Instance{client: c, bottle: b, runtimeDir: o.RuntimeDir}
-	h := host{runtimeDir: o.RuntimeDir}
+	profile, err := WriteProfile(o.DataDir)
+	if err != nil {
+		return inst, err
+	}
+	h := host{runtimeDir: o.RuntimeDir, seccomp: profile}
 	var agents *Client // the service that creates the agent
 	var addresses blueprint.Addresses
 
@@ -77,7 +81,7 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 		}
 		return nil
 	})
-	err := prepare.Wait()
+	err = prepare.Wait()
 	done(err)
 	if agents != nil {
 		defer agents.Close()

@@ -44,10 +44,8 @@ func differences(b *blueprint.Bottle, want blueprint.Container, h host, got *def
 	if !slices.Contains(got.HostConfig.SecurityOpt, "no-new-privileges") {
 		differ("did not set no-new-privileges")
 	}
-	for _, option := range got.HostConfig.SecurityOpt {
-		if strings.HasPrefix(option, "seccomp=") {
-			differ("set %s instead of its default seccomp profile", option)
-		}
+	if profile := "seccomp=" + h.seccomp; !slices.Contains(got.HostConfig.SecurityOpt, profile) {
+		differ("set the security options %s without %s", strings.Join(got.HostConfig.SecurityOpt, " "), profile)
 	}
 	if got.HostConfig.Privileged {
 		differ("made it privileged")

@@ -59,7 +59,7 @@ func demo() inputs {
 		units: Options{
 			Podman: semver.MustParse("5.4.2"), Program: "/home/dev/.local/bin/podbottle",
 			Home: "/home/dev", RuntimeRoot: "/run/user/1000", Subnet: netip.MustParsePrefix("10.201.7.0/24"),
-			Runtime: "/home/dev/.local/share/podbottle/runsc", Pids: true,
+			Runtime: "/home/dev/.local/share/podbottle/runsc", Seccomp: "/home/dev/.local/share/podbottle/seccomp.json", Pids: true,
 		},
 	}
 }
@@ -151,6 +151,7 @@ func bottles() map[string]func(*inputs) {
 			in.units.Program = in.units.Home + "/bin/podbottle"
 			in.units.StateRoot = in.units.Home + "/my bottles"
 			in.units.Runtime = in.units.Home + "/.local/my share/runsc"
+			in.units.Seccomp = in.units.Home + "/.local/my share/seccomp.json"
 			in.units.Headless = &Headless{Prompt: in.options.StateDir + "/units/prompt.txt", Answer: in.options.StateDir + "/answer.txt"}
 		},
 		"awkward-values": func(in *inputs) {

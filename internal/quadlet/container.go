@@ -108,6 +108,9 @@ func entrypoint(words []string) string {
 func (w bottle) hardening(f *file, c blueprint.Container) {
 	f.line("DropCapability", "all")
 	f.line("NoNewPrivileges", "true")
+	seccomp, err := w.path(w.Seccomp)
+	f.check("SeccompProfile", err)
+	f.line("SeccompProfile", seccomp)
 	f.line("ReadOnly", strconv.FormatBool(c.ReadOnly))
 	f.line("ReadOnlyTmpfs", "false")
 	for _, target := range c.Tmpfs {

@@ -61,6 +61,8 @@ type Options struct {
 	Subnet netip.Prefix
 	// Runtime is the absolute path of the agent's OCI runtime; empty for Podman's default.
 	Runtime string
+	// Seccomp is the absolute path of the containers' seccomp profile.
+	Seccomp string
 	// Pids tells whether the pids controller is delegated to the user: without it
 	// crun refuses a limit of tasks.
 	Pids    bool

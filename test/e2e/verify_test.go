@@ -13,7 +13,7 @@ import (
 )
 
 // needGVisor are the probes that a bottle under crun cannot hold.
-var needGVisor = []string{"kernel.nested", "kernel.seen", "net.vsock"}
+var needGVisor = []string{"kernel.seen"}
 
 // verified runs podbottle verify, or the one that breaks its bottle, and returns the
 // probes with each outcome.
@@ -87,16 +87,17 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		"route": {
 			"dns.resolvers", "dns.tls", "host.tcp", "host.udp", "net.icmp", "net.routes", "net.tcp4", "net.tcp6", "net.udp4", "net.udp6", "pod.outside",
 		},
-		"dns":         {"dns.resolvers", "pod.gateway"},
-		"capability":  {"kernel.capabilities", "net.icmp", "net.packet", "net.raw"},
-		"privileges":  {"kernel.no-new-privileges"},
-		"seccomp":     {"kernel.calls", "kernel.seccomp"},
-		"environment": {"outside.inspect", "secret.environment"},
-		"secret":      {"secret.files"},
-		"socket":      {"host.sockets"},
-		"writable":    {"secret.mounts"},
-		"namespace":   {"kernel.namespaces"},
-		"device":      {"host.devices"},
+		"dns":             {"dns.resolvers", "pod.gateway"},
+		"capability":      {"kernel.capabilities", "net.icmp", "net.packet", "net.raw"},
+		"privileges":      {"kernel.no-new-privileges"},
+		"seccomp":         {"kernel.calls", "kernel.nested", "kernel.seccomp", "net.families", "net.vsock"},
+		"default-seccomp": {"kernel.nested", "net.families", "net.vsock"},
+		"environment":     {"outside.inspect", "secret.environment"},
+		"secret":          {"secret.files"},
+		"socket":          {"host.sockets"},
+		"writable":        {"secret.mounts"},
+		"namespace":       {"kernel.namespaces"},
+		"device":          {"host.devices"},
 	} {
 		t.Run(breakage, func(t *testing.T) {
 			_, outcomes := verified(t, u, broken, breakage, "--runtime", "crun")
@@ -109,6 +110,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	// And where the bottle's own checks see it, no agent is started at all.
 	for breakage, want := range map[string]string{
 		"route": "network", "capability": "capabilities", "privileges": "no-new-privileges", "socket": "which was not asked for", "writable": "writable",
+		"seccomp": "the seccomp filter", "default-seccomp": "the seccomp filter",
 	} {
 		t.Run(breakage+" is refused", func(t *testing.T) {
 			u.bottle("fixer", "[bash]", "")

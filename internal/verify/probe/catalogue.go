@@ -26,7 +26,8 @@ func networkProbes() []inside {
 		{Probe{ID: "net.icmp", Tried: "send an echo request from a raw and from a datagram socket", Control: controlEgress, Breach: "a raw socket opens, or the request is taken", Root: true}, netICMP},
 		{Probe{ID: "net.raw", Tried: "open raw IPv4 and IPv6 sockets", Control: "a TCP socket opens", Breach: "one opens", Root: true}, netRaw},
 		{Probe{ID: "net.packet", Tried: "open packet sockets", Control: "a TCP socket opens", Breach: "one opens", Root: true}, netPacket},
-		{Probe{ID: "net.vsock", Tried: "connect to the host by vsock", Control: controlEgress, Breach: "the connection is under way (vsock knows no network namespace)", Root: true, GVisor: true}, netVsock},
+		{Probe{ID: "net.vsock", Tried: "connect to the host by vsock", Control: controlEgress, Breach: "the connection is under way (vsock knows no network namespace)", Root: true}, netVsock},
+		{Probe{ID: "net.families", Tried: "open sockets of families and protocols that no program of an agent needs (ALG, KEY, TIPC, RDS, XDP, netlink but for routes, SCTP, DCCP, MPTCP)", Control: "a TCP socket opens", Breach: "one opens", Root: true}, netFamilies},
 	}
 }
 
@@ -97,10 +98,10 @@ func kernelProbes() []inside {
 		{Probe{ID: "kernel.processes", Tried: "look for processes of the host in /proc", Control: "this process is there", Breach: "one is there", Root: true}, kernelProcesses},
 		{Probe{ID: "kernel.signals", Tried: "signal every process id", Control: "a process of its own is seen", Breach: "one outside the container takes a signal", Root: true}, kernelTrace},
 		{Probe{ID: "kernel.mount", Tried: "mount, bind, remount, unmount, pivot, and the newer calls for the same", Control: "getpid works", Breach: "one succeeds", Root: true}, kernelMount},
-		{Probe{ID: "kernel.calls", Tried: "bpf, io_uring, perf, modules, kexec, file handles, swap, host name, setns, chroot", Control: "getpid works", Breach: "one succeeds", Root: true}, kernelDangerous},
+		{Probe{ID: "kernel.calls", Tried: "bpf, io_uring, perf, userfaultfd, modules, kexec, file handles, swap, host name, kernel log, setns, chroot", Control: "getpid works", Breach: "one succeeds", Root: true}, kernelDangerous},
 		{Probe{ID: "kernel.users", Tried: "become another user", Control: "getpid works", Breach: "one call succeeds", Root: true}, kernelUsers},
 		{Probe{ID: "kernel.keys", Tried: "find a key of the host's user in the keyrings", Control: "a key of its own is found, where keyrings can be used at all", Breach: "it is found", Root: true}, kernelKeys},
 		{Probe{ID: "kernel.files", Tried: "write kernel settings in /proc and /sys, and read memory and logs", Control: "/proc/self/stat can be read", Breach: "one opens", Root: true}, kernelFiles},
-		{Probe{ID: "kernel.nested", Tried: "make a user namespace and use its capabilities", Control: "the same program starts without one", Breach: "it gives anything over what is not its own", Root: true, GVisor: true}, kernelNested},
+		{Probe{ID: "kernel.nested", Tried: "make a user namespace and use its capabilities", Control: "the same program starts without one", Breach: "the host's kernel makes one, or gVisor's gives anything over what is not its own", Root: true}, kernelNested},
 	}
 }

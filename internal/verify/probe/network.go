@@ -118,6 +118,24 @@ func netPacket(context.Context, *bottle) Result {
 	)
 }
 
+// netFamilies opens sockets behind which there is code of the kernel that few look
+// at. A kernel without one of them refuses it as a filter does.
+func netFamilies(context.Context, *bottle) Result {
+	return refuseSockets(
+		socketKind{"AF_ALG", unix.AF_ALG, unix.SOCK_SEQPACKET, 0},
+		socketKind{"AF_KEY", unix.AF_KEY, unix.SOCK_RAW, 2},
+		socketKind{"AF_TIPC", unix.AF_TIPC, unix.SOCK_RDM, 0},
+		socketKind{"AF_RDS", unix.AF_RDS, unix.SOCK_SEQPACKET, 0},
+		socketKind{"AF_XDP", unix.AF_XDP, unix.SOCK_RAW, 0},
+		socketKind{"AF_VSOCK", unix.AF_VSOCK, unix.SOCK_STREAM, 0},
+		socketKind{"netlink, generic", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_GENERIC},
+		socketKind{"netlink, netfilter", unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER},
+		socketKind{"SCTP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_SCTP},
+		socketKind{"DCCP", unix.AF_INET, unix.SOCK_DCCP, unix.IPPROTO_DCCP},
+		socketKind{"MPTCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP},
+	)
+}
+
 // netVsock tries the machine's hypervisor sockets, which know no network namespace.
 func netVsock(_ context.Context, b *bottle) Result {
 	return refuseReach(b, func() (string, error) {
