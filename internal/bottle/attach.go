@@ -35,10 +35,15 @@ func (l *Launcher) Attach(ctx context.Context, slug string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	recipe := l.recipe(slug)
 	code, err := attachment.Run(ctx)
 	if ctx.Err() != nil {
 		// The bottle was left to itself before; a closed window leaves it to itself again.
 		return interrupted(ctx), fmt.Errorf("%w; the bottle %s goes on", context.Cause(ctx), slug)
+	}
+	if l.OwnedBySystemd(slug) && !errors.Is(err, pod.ErrDetached) && l.recipe(slug) != recipe {
+		fmt.Fprintf(l.Err, "\nA human approved another image for %s, so systemd starts it again. Come back with: podbottle attach %s\n", slug, slug)
+		return ExitRebuild, nil
 	}
 	return l.sessionEnd(ctx, slug, code, err)
 }

@@ -87,7 +87,7 @@ func contribUnits(t *testing.T, name string, r UnitRequest) []quadlet.Unit {
 	d.runsc = "/usr/local/bin/runsc"
 	d.sidecar = pod.Sidecar{Program: filepath.Join(l.dataDir(), "podbottle-sidecar-0123456789abcdef")}
 	names := blueprint.Images{Sidecar: "localhost/podbottle-sidecar:0123456789abcdef", Firewall: pipelock.DefaultImage}
-	if err := d.write(names, d.standIns(), quadlet.Options{
+	if err := d.write(names, d.standInSecrets(), quadlet.Options{
 		Podman: semver.MustParse("5.4.2"), Program: filepath.Join(home, ".local/bin/podbottle"), Home: home, RuntimeRoot: runtime,
 		Subnet: netip.MustParsePrefix("10.201.7.0/24"), Runtime: pod.WrapperPath(l.dataDir()), Seccomp: pod.ProfilePath(l.dataDir()), Pids: true,
 	}); err != nil {

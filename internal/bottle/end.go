@@ -28,15 +28,14 @@ func (l *Launcher) sessionEnd(ctx context.Context, slug string, code int, cause 
 	if errors.Is(cause, pod.ErrLost) {
 		return code, fmt.Errorf("%w; the bottle %s goes on: come back with: podbottle attach %s", cause, slug, slug)
 	}
+	if l.OwnedBySystemd(slug) {
+		return code, l.ownedEnd(slug, cause)
+	}
 	if rebuilt, err := resolve.AwaitsRebuild(l.Root, slug); err == nil && rebuilt && ctx.Err() == nil {
 		return l.endRebuilt(ctx, slug)
 	}
 	if errors.Is(cause, pod.ErrGone) {
 		return code, fmt.Errorf("the bottle %s was taken down by another podbottle", slug)
-	}
-	if l.OwnedBySystemd(slug) {
-		fmt.Fprintf(l.Err, "The bottle %s is systemd's and stays. Start its agent again with: podbottle quadlet restart %s\n", slug, slug)
-		return code, cause
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)
 	defer cancel()
@@ -47,6 +46,15 @@ func (l *Launcher) sessionEnd(ctx context.Context, slug string, code int, cause 
 	}
 	defer client.Close()
 	return code, errors.Join(cause, l.takeDown(ctx, client, slug, keep))
+}
+
+// ownedEnd says how an agent of systemd is come back to.
+func (l *Launcher) ownedEnd(name string, cause error) error {
+	if errors.Is(cause, pod.ErrGone) {
+		return fmt.Errorf("systemd stopped the agent of %s; see podbottle quadlet status %s, and come back with: podbottle attach %s", name, name, name)
+	}
+	fmt.Fprintf(l.Err, "The bottle %s is systemd's and stays. Start its agent again with: podbottle quadlet restart %s\n", name, name)
+	return cause
 }
 
 // takeDown removes the bottle and says how to go on with one that is kept.

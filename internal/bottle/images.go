@@ -129,7 +129,7 @@ func (s *launch) ensureAgent(ctx context.Context) error {
 	case strings.HasPrefix(plan.DockerfilePath, images.Prefix):
 		err = s.buildEmbedded(ctx, plan.Image, strings.TrimPrefix(plan.DockerfilePath, images.Prefix))
 	case plan.DockerfilePath != "":
-		err = s.buildFromFile(ctx, plan.Image, plan.DockerfilePath)
+		err = s.buildFromFile(ctx)
 	default:
 		err = s.ensurePulled(ctx, plan.Image)
 	}
@@ -172,36 +172,62 @@ func (l *Launcher) buildEmbedded(ctx context.Context, client *pod.Client, name, 
 // buildFromFile builds a bottle's own Containerfile. What a manifest's was built to last
 // keeps a name of its own, so that the layers outlive the bottle and the next start
 // does not build them again.
-func (s *launch) buildFromFile(ctx context.Context, name, file string) error {
+func (s *launch) buildFromFile(ctx context.Context) error {
+	build, err := s.ownImage()
+	if err != nil {
+		return err
+	}
+	err = s.build(ctx, build)
+	switch file := s.plan.DockerfilePath; {
+	case err != nil && s.rebuilt() && !s.units:
+		return fmt.Errorf("%w\nthe bottle is kept as it was; mend %s and resume it again, or go back to the image before with: podbottle resume %s --withdraw-image", err, file, s.plan.Slug)
+	case err != nil || build.slug != "":
+		return err
+	default:
+		return s.client.TagImage(ctx, build.name, pod.LayerCache, digest([]byte(file))[:16])
+	}
+}
+
+// rebuilt tells whether the agent's image is made from an approved capability change.
+func (s *launch) rebuilt() bool {
+	tree, err := s.tree()
+	return err == nil && s.plan.DockerfilePath == tree.Dockerfile()
+}
+
+// ownImage is the agent's image where it is made from a Containerfile of the host.
+func (s *launch) ownImage() (imageBuild, error) {
 	recipe, err := resolve.Recipe(s.plan)
 	if err != nil {
-		return err
+		return imageBuild{}, err
 	}
-	args := map[string]string{}
-	tree, err := s.tree()
-	if err != nil {
-		return err
-	}
-	own := file == tree.Dockerfile() // by an approved capability change
-	if base := s.Config.Images.AgentBase; base != "" && own {
-		args["BASE"] = base // it may have grown out of one of podbottle's own
-	}
-	build := imageBuild{
-		name: name, kind: "agent", source: digest(recipe, []byte(args["BASE"])), file: filepath.Base(file), args: args,
-		stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
-	}
-	if own || !strings.HasSuffix(name, ":"+s.plan.Slug) { // the name does not say whose it is
-		build.slug = s.plan.Slug
-		err := s.build(ctx, build)
-		if err != nil && own {
-			return fmt.Errorf("%w\nthe bottle is kept as it was; mend %s and resume it again, or go back to the image before with: podbottle resume %s --withdraw-image", err, file, s.plan.Slug)
+	var build imageBuild
+	if s.rebuilt() {
+		build = s.rebuiltImage(s.plan.Slug, recipe)
+	} else {
+		build = imageBuild{
+			kind: "agent", source: digest(recipe, nil), file: filepath.Base(s.plan.DockerfilePath),
+			stream: func(w io.Writer) error { return resolve.WriteContext(w, s.plan) },
 		}
-		return err
 	}
-	if err := s.build(ctx, build); err != nil {
-		return err
+	build.name = s.plan.Image
+	if !strings.HasSuffix(build.name, ":"+s.plan.Slug) { // the name does not say whose it is
+		build.slug = s.plan.Slug
 	}
-	return s.client.TagImage(ctx, name, pod.LayerCache, digest([]byte(file))[:16])
+	return build, nil
+}
+
+// rebuiltImage is the agent's image by an approved capability change, which has no
+// build context but the Containerfile.
+func (l *Launcher) rebuiltImage(slug string, recipe []byte) imageBuild {
+	args := map[string]string{}
+	if base := l.Config.Images.AgentBase; base != "" {
+		args["BASE"] = base // the file may have grown out of one of podbottle's own
+	}
+	const file = "Dockerfile" // the name that it has in the state
+	return imageBuild{
+		name: resolve.RebuiltImage(slug), kind: "agent", source: digest(recipe, []byte(args["BASE"])), file: file, args: args, slug: slug,
+		context: func(w *tar.Writer) error { return addFile(w, file, 0o644, recipe) },
+	}
 }
 
 // imageBuild is one image and how its build context is made.

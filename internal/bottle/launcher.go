@@ -39,6 +39,13 @@ type Launcher struct {
 	Progress *progress.Status
 }
 
+// quiet is the launcher without what it says besides the progress of steps.
+func (l *Launcher) quiet() *Launcher {
+	own := *l
+	own.Err = io.Discard
+	return &own
+}
+
 // RuntimeDir is the bottle's directory on tmpfs.
 func (l *Launcher) RuntimeDir(slug string) (string, error) {
 	root, err := pod.RuntimeRoot()

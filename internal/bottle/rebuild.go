@@ -11,18 +11,39 @@ import (
 	"github.com/podbottle/podbottle/internal/containerfile"
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
 )
 
 // ExitRebuild is the status of a session that ended because a human approved
 // another image: nothing failed, and resume goes on (EX_TEMPFAIL of sysexits(3)).
 const ExitRebuild = 75
 
-// checkRebuild says why a Containerfile cannot become the bottle's own.
-func (l *Launcher) checkRebuild(slug string, file []byte) error {
+// rebuild are the steps that take a bottle into a new image.
+func (l *Launcher) rebuild(slug string) supervise.Rebuild {
 	if l.OwnedBySystemd(slug) {
-		return fmt.Errorf("bottle %s is systemd's, and its image is chosen when it is installed; name the Containerfile in its manifest as agent_provider.dockerfile and install it again", slug)
+		return l.rebuildUnits(slug)
 	}
-	return containerfile.Check(file)
+	return supervise.Rebuild{
+		Check:    containerfile.Check,
+		Write:    func(_ context.Context, file []byte) error { return l.approveRebuild(slug, file) },
+		Withdraw: func(context.Context) error { return state.WithdrawDockerfile(l.Root, slug) },
+		TakeDown: func(ctx context.Context) error { return l.endForRebuild(ctx, slug) },
+		Follows:  "The bottle stops now and goes on in the new image with: podbottle resume " + slug,
+		Mend:     "stop it and type: podbottle resume " + slug,
+	}
+}
+
+// recipe is the bottle's own Containerfile; empty without one.
+func (l *Launcher) recipe(slug string) string {
+	tree, err := state.Of(l.Root, slug)
+	if err != nil {
+		return ""
+	}
+	text, err := os.ReadFile(tree.Dockerfile())
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // approveRebuild makes a Containerfile the bottle's own.

@@ -36,6 +36,7 @@ type launch struct {
 	runtime  string // runtime directory
 	resumed  bool   // the state is an earlier session's: it outlives a failed start
 	units    bool   // for systemd: the bottle may run already under the names it will have
+	standIns bool   // for systemd: values of forwarded variables are not looked up
 }
 
 // Start runs a bottle to its end, or to the point where its user leaves it, and
@@ -129,6 +130,7 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 	}
 	s.request.Spec.Firewall = s.firewall.Engine
 	host := s.host(ctx, s.client, s.runsc != "", claim)
+	host.StandIns = s.standIns
 	if s.units {
 		host.Exists = func(string, string) (bool, error) { return false, nil }
 	}

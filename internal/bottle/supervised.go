@@ -56,12 +56,7 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 		},
 		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
 		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
-		Rebuild: supervise.Rebuild{
-			Check:    func(file []byte) error { return l.checkRebuild(slug, file) },
-			Write:    func(file []byte) error { return l.approveRebuild(slug, file) },
-			Withdraw: func() error { return state.WithdrawDockerfile(l.Root, slug) },
-			TakeDown: func(ctx context.Context) error { return l.endForRebuild(ctx, slug) },
-		},
+		Rebuild:       l.rebuild(slug),
 	}
 }
 

@@ -41,8 +41,7 @@ func (l *Launcher) snapshotTranscript(ctx context.Context, client *pod.Client, s
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	quiet := *l
-	quiet.Err = io.Discard // links that lead out of the conversations are nobody's loss
+	quiet := l.quiet() // links that lead out of the conversations are nobody's loss
 	const name = "transcript"
 	err = quiet.receive(ctx, end, name, func(r io.Reader) error {
 		_, err := archive.Unpack(io.LimitReader(r, maxTranscript), tree.Dir(), name, filepath.Base(fresh))

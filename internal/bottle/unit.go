@@ -29,17 +29,52 @@ type UnitRequest struct {
 	Term          string         `json:"term,omitempty"`
 	RemoteControl bool           `json:"remote_control,omitempty"`
 	Headless      bool           `json:"headless,omitempty"`
+	// Resume continues the agent's last conversation whenever it is started: after an
+	// approved capability change, until the bottle is installed anew.
+	Resume bool `json:"resume,omitempty"`
 	// Prompt is what a headless agent is told each time it is started.
 	Prompt     string `json:"prompt,omitempty"`
 	OnCalendar string `json:"on_calendar,omitempty"`
 	// Subnet is the internal network's; the zero value lets podbottle choose.
 	Subnet netip.Prefix `json:"subnet,omitzero"`
+	// Overrides are the variables of hostVariables that were set when the bottle was installed.
+	Overrides map[string]string `json:"overrides,omitempty"`
+}
+
+// hostVariables change what is made of a manifest. A bottle of systemd keeps those of
+// its installation, so that it is the same one in every shell.
+var hostVariables = []string{
+	"BOT_BOTTLE_IMAGE", "BOT_BOTTLE_DERIVED_IMAGE", "BOT_BOTTLE_CONTAINER", "BOT_BOTTLE_CONTAINER_HOME", extraCAVariable, "SSH_AUTH_SOCK",
+}
+
+// overrides are those of the caller.
+func (l *Launcher) overrides() map[string]string {
+	set := map[string]string{}
+	for _, name := range hostVariables {
+		if value, ok := l.Lookup(name); ok {
+			set[name] = value
+		}
+	}
+	return set
+}
+
+// as is the launcher with the variables of a bottle's installation.
+func (l *Launcher) as(r UnitRequest) *Launcher {
+	own := *l
+	own.Lookup = func(name string) (string, bool) {
+		if slices.Contains(hostVariables, name) {
+			value, ok := r.Overrides[name]
+			return value, ok
+		}
+		return l.Lookup(name)
+	}
+	return &own
 }
 
 // request is the same as a live bottle's.
 func (r UnitRequest) request() Request {
 	return Request{
-		Spec: r.Spec, Headless: r.Headless, Detach: !r.Headless, RemoteControl: r.RemoteControl,
+		Spec: r.Spec, Headless: r.Headless, Detach: !r.Headless, Resume: r.Resume, RemoteControl: r.RemoteControl,
 		Runtime: r.Runtime, Firewall: r.Firewall, OnApproval: r.OnApproval, Limits: r.Limits, Term: r.Term,
 	}
 }
@@ -48,6 +83,8 @@ func (r UnitRequest) request() Request {
 type installed struct {
 	Request UnitRequest `json:"request"`
 	Units   []string    `json:"units"` // names of the files
+	// Containerfile is its name in the build context; empty when no unit builds the image.
+	Containerfile string `json:"containerfile,omitempty"`
 }
 
 // ErrNotInstalled says that systemd has no such bottle.

@@ -39,13 +39,13 @@ tun0	0000C00A	00000000	0001	0	0	0	0000C0FF	0	0	0
 	}
 }
 
-func TestReplaceDirExchangesTheWholeDirectory(t *testing.T) {
+func TestReplaceUnitsExchangesTheWholeDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "containers", "systemd", "podbottle-x")
 	for _, units := range [][]quadlet.Unit{
 		{{Name: "a.container", Text: "old"}, {Name: "gone.container", Text: "old"}},
 		{{Name: "a.container", Text: "new"}},
 	} {
-		if err := replaceDir(dir, units); err != nil {
+		if err := replaceUnits(dir, units); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,10 +89,14 @@ func TestExtractStaysInItsDirectory(t *testing.T) {
 		t.Errorf("outside there are %v, %v", files, err)
 	}
 	dir := t.TempDir()
-	if err := extract(archive(tar.Header{Typeflag: tar.TypeReg, Name: "sub/Containerfile", Mode: 0o644}), dir); err != nil {
+	twice := archive(
+		tar.Header{Typeflag: tar.TypeReg, Name: "sub/Containerfile", Mode: 0o600},
+		tar.Header{Typeflag: tar.TypeReg, Name: "sub/Containerfile", Mode: 0o644},
+	)
+	if err := extract(twice, dir); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "sub", "Containerfile")); err != nil {
-		t.Error(err)
+	if info, err := os.Stat(filepath.Join(dir, "sub", "Containerfile")); err != nil || info.Mode() != 0o644 {
+		t.Error(info, err)
 	}
 }

@@ -9,31 +9,26 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/resolve"
-	"github.com/podbottle/podbottle/internal/state"
 )
 
 // writeContext keeps a copy of the Containerfile and of all that it may copy, so
 // that what is built at a later start is what was seen at the installation.
 func (d *design) writeContext() error {
-	if err := pod.RemoveTree(d.tree.build()); err != nil {
-		return err
-	}
-	if err := state.MakeDir(d.tree.build()); err != nil {
-		return err
-	}
-	reader, writer := io.Pipe()
-	defer reader.Close()
-	go func() { _ = writer.CloseWithError(resolve.WriteContext(writer, d.plan)) }()
-	if err := extract(reader, d.tree.build()); err != nil {
-		return fmt.Errorf("build context of image %s: %w", d.plan.Image, err)
-	}
-	return nil
+	return replaceDir(d.tree.build(), d.tree.dir, func(fresh string) error {
+		reader, writer := io.Pipe()
+		defer reader.Close()
+		go func() { _ = writer.CloseWithError(resolve.WriteContext(writer, d.plan)) }()
+		if err := extract(reader, fresh); err != nil {
+			return fmt.Errorf("build context of image %s: %w", d.plan.Image, err)
+		}
+		return nil
+	})
 }
 
-// extract unpacks an archive below dir. Links are made as they are and never
-// followed, so that nothing lands outside.
+// extract unpacks an archive below dir. A file that comes twice, as the
+// Containerfile of a context does, is there as it came last. Links are made as they
+// are and never followed, so that nothing lands outside.
 func extract(r io.Reader, dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -70,6 +65,9 @@ func extract(r io.Reader, dir string) error {
 }
 
 func extractFile(root *os.Root, name string, mode fs.FileMode, content io.Reader) error {
+	if err := ignoreMissing(root.Remove(name)); err != nil {
+		return err
+	}
 	file, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err

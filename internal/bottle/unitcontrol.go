@@ -203,7 +203,7 @@ func (l *Launcher) Refresh(ctx context.Context, name string) error {
 
 func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record installed) error {
 	name := record.Request.Spec.Identity
-	changes, err := d.diffUnits(record, d.units)
+	changes, err := d.diffUnits(record)
 	if err != nil {
 		return err
 	}

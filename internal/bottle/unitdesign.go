@@ -25,7 +25,8 @@ type design struct {
 	units    []quadlet.Unit
 	snapshot quadlet.Snapshot
 	wrapper  string // the agent's OCI runtime; empty for Podman's default
-	ownImage bool   // the image is built by a unit
+	hasBuild bool   // the image is built by a unit
+	values   bool   // the secrets are the host's, and not stand-ins
 }
 
 // design decides everything about a bottle for systemd. Without values, tokens
@@ -39,13 +40,13 @@ func (l *Launcher) design(ctx context.Context, client *pod.Client, r UnitRequest
 	if err != nil {
 		return nil, err
 	}
-	d = &design{wanted: r, tree: tree, launch: &launch{Launcher: l, request: r.request(), client: client, units: true}}
+	d = &design{wanted: r, tree: tree, values: values, launch: &launch{Launcher: l.as(r), request: r.request(), client: client, units: true, standIns: !values}}
 	_, err = os.Stat(filepath.Dir(tree.dir))
 	d.resumed = err == nil
 	if err := d.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := d.decide(ctx, values); err != nil {
+	if err := d.decide(ctx); err != nil {
 		return nil, errors.Join(err, d.close(false))
 	}
 	return d, nil
@@ -62,7 +63,7 @@ func (d *design) close(keep bool) error {
 }
 
 // decide makes the units of the plan.
-func (d *design) decide(ctx context.Context, values bool) error {
+func (d *design) decide(ctx context.Context) error {
 	binary, err := pod.SidecarBinary()
 	if err != nil {
 		return err
@@ -71,8 +72,8 @@ func (d *design) decide(ctx context.Context, values bool) error {
 	if err != nil {
 		return err
 	}
-	secrets := d.standIns()
-	if values {
+	secrets := d.standInSecrets()
+	if d.values {
 		if secrets, err = d.hostSecrets(); err != nil {
 			return err
 		}
@@ -98,8 +99,15 @@ func (d *design) write(names blueprint.Images, secrets blueprint.Secrets, o quad
 	}
 	// The layer with the workspace is made once, so what lies under it is too.
 	if file := d.plan.DockerfilePath; file != "" && !strings.HasPrefix(file, images.Prefix) && d.plan.DerivedImage == "" {
-		d.ownImage = true
-		o.Build = &quadlet.Build{Image: d.plan.Image, Context: d.tree.build(), Containerfile: filepath.Join(d.tree.build(), filepath.Base(file))}
+		d.hasBuild = true
+		build, err := d.ownImage()
+		if err != nil {
+			return err
+		}
+		o.Build = &quadlet.Build{
+			Image: build.name, Context: d.tree.build(), Containerfile: filepath.Join(d.tree.build(), build.file),
+			Labels: build.labels(), Args: build.args,
+		}
 	}
 	if d.units, err = quadlet.Units(d.bottle, o); err != nil {
 		return err
@@ -108,8 +116,8 @@ func (d *design) write(names blueprint.Images, secrets blueprint.Secrets, o quad
 	return err
 }
 
-// standIns take the place of values that are not needed.
-func (d *design) standIns() blueprint.Secrets {
+// standInSecrets take the place of values that are not needed.
+func (d *design) standInSecrets() blueprint.Secrets {
 	s := blueprint.Secrets{Tokens: map[string]secret.Value{}, Identities: map[string]secret.Value{}}
 	for slot := range d.plan.Egress.TokenRefs {
 		s.Tokens[slot] = secret.New("stand-in")
@@ -183,6 +191,7 @@ func (l *Launcher) Generate(ctx context.Context, r UnitRequest) (units []quadlet
 		return nil, err
 	}
 	defer client.Close()
+	r.Overrides = l.overrides()
 	d, err := l.design(ctx, client, r, false)
 	if err != nil {
 		return nil, err

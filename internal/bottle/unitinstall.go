@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"golang.org/x/sys/unix"
 
 	"github.com/podbottle/podbottle/internal/pod"
@@ -37,6 +35,7 @@ func (l *Launcher) Install(ctx context.Context, r UnitRequest, yes bool) (err er
 		return err
 	}
 	defer manager.Close()
+	r.Overrides = l.overrides()
 	if old, err := l.installedUnits(r.Spec.Identity); err == nil && !r.Subnet.IsValid() {
 		r.Subnet = old.Request.Subnet
 	}
@@ -87,8 +86,10 @@ func (d *design) install(ctx context.Context, manager *systemd.Manager) error {
 	if err := d.writeState(); err != nil {
 		return err
 	}
-	if err := d.setSecrets(ctx); err != nil {
-		return err
+	if d.values {
+		if err := d.setSecrets(ctx); err != nil {
+			return err
+		}
 	}
 	if err := d.writeUnits(ctx, manager); err != nil {
 		return err
@@ -100,6 +101,9 @@ func (d *design) install(ctx context.Context, manager *systemd.Manager) error {
 // writeState keeps what the units need, and how they were asked for.
 func (d *design) writeState() error {
 	record := installed{Request: d.wanted}
+	if d.hasBuild {
+		record.Containerfile = filepath.Base(d.plan.DockerfilePath)
+	}
 	for _, u := range d.units {
 		record.Units = append(record.Units, u.Name)
 	}
@@ -116,7 +120,7 @@ func (d *design) writeState() error {
 			return err
 		}
 	}
-	if d.ownImage {
+	if d.hasBuild {
 		if err := d.writeContext(); err != nil {
 			return err
 		}
@@ -157,7 +161,7 @@ func (d *design) setSecrets(ctx context.Context) error {
 func (d *design) writeUnits(ctx context.Context, manager *systemd.Manager) error {
 	timer := filepath.Join(d.timerDir(), quadlet.TimerUnit(d.plan.Slug))
 	units, timers := split(d.units)
-	if err := replaceDir(d.quadletDir(d.plan.Slug), units); err != nil {
+	if err := replaceUnits(d.quadletDir(d.plan.Slug), units); err != nil {
 		return err
 	}
 	if len(timers) == 0 {
@@ -190,23 +194,32 @@ func split(units []quadlet.Unit) (ofQuadlet, timers []quadlet.Unit) {
 	return ofQuadlet, timers
 }
 
-// replaceDir puts a directory with the units in the place of an earlier one, so
-// that a generator sees either all of the old ones or all of the new.
-func replaceDir(dir string, units []quadlet.Unit) error {
-	// Beside the directory that generators read, in the same file system.
-	above := filepath.Dir(filepath.Dir(dir))
+// replaceUnits puts a directory with the units in the place of an earlier one.
+func replaceUnits(dir string, units []quadlet.Unit) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { // #nosec G301 -- ~/.config/containers
 		return err
 	}
-	fresh, err := os.MkdirTemp(above, ".podbottle-units-")
+	// Made above the directory that generators read, in the same file system.
+	return replaceDir(dir, filepath.Dir(filepath.Dir(dir)), func(fresh string) error {
+		for _, u := range units {
+			if err := os.WriteFile(filepath.Join(fresh, u.Name), []byte(u.Text), 0o600); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// replaceDir fills a directory that is made in beside, and puts it in the place of
+// dir, so that whoever reads sees either all of the old files or all of the new.
+func replaceDir(dir, beside string, fill func(fresh string) error) error {
+	fresh, err := os.MkdirTemp(beside, ".podbottle-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(fresh)
-	for _, u := range units {
-		if err := os.WriteFile(filepath.Join(fresh, u.Name), []byte(u.Text), 0o600); err != nil {
-			return err
-		}
+	if err := fill(fresh); err != nil {
+		return err
 	}
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 		return os.Rename(fresh, dir)
@@ -237,44 +250,4 @@ func (d *design) afterInstall(ctx context.Context, manager *systemd.Manager) {
 		return
 	}
 	fmt.Fprintf(d.Err, "Start it with: podbottle quadlet start %s\n", name)
-}
-
-// Diff is what an installation would change in the units of a bottle, in the
-// unified format; empty when nothing.
-func (l *Launcher) Diff(ctx context.Context, name string) (string, error) {
-	record, err := l.installedUnits(name)
-	if err != nil {
-		return "", err
-	}
-	units, err := l.Generate(ctx, record.Request)
-	if err != nil {
-		return "", err
-	}
-	return l.diffUnits(record, units)
-}
-
-// diffUnits compares units with the installed files.
-func (l *Launcher) diffUnits(record installed, units []quadlet.Unit) (string, error) {
-	texts := map[string]string{}
-	for _, u := range units {
-		texts[u.Name] = u.Text
-	}
-	names := slices.Clone(record.Units)
-	for name := range texts {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	var out strings.Builder
-	for _, name := range slices.Compact(names) {
-		dir := l.quadletDir(record.Request.Spec.Identity)
-		if (quadlet.Unit{Name: name}).IsTimer() {
-			dir = l.timerDir()
-		}
-		old, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-		out.Write(diff.Diff("installed/"+name, old, "manifest/"+name, []byte(texts[name])))
-	}
-	return out.String(), nil
 }

@@ -49,9 +49,17 @@ func newQuadletStop(s Streams) *cobra.Command {
 }
 
 func newQuadletRestart(s Streams) *cobra.Command {
-	return onUnits(s, "restart", "Stop an installed bottle and start it", func(ctx context.Context, l *bottle.Launcher, name string) error {
+	var withdraw bool
+	cmd := onUnits(s, "restart", "Stop an installed bottle and start it", func(ctx context.Context, l *bottle.Launcher, name string) error {
+		if withdraw {
+			if err := l.WithdrawUnitImage(ctx, name); err != nil {
+				return err
+			}
+		}
 		return agentStatus(l.RestartUnits(ctx, name))
 	})
+	cmd.Flags().BoolVar(&withdraw, "withdraw-image", false, "go back to the image before the last approved capability change")
+	return cmd
 }
 
 func newQuadletRefresh(s Streams) *cobra.Command {

@@ -20,7 +20,7 @@ const bottleRepository = "localhost/bot-bottle-"
 
 // OwnImage is one name of an image that podbottle made.
 type OwnImage struct {
-	Name string
+	Name string // or the ID of one whose name another has by now
 	Kind string // as blueprint.LabelImageKind says
 	Slug string // of the one bottle that it is for; empty when it is for all
 	Used bool   // by a container
@@ -34,7 +34,11 @@ func (c *Client) OwnImages(ctx context.Context) ([]OwnImage, error) {
 	}
 	var list []OwnImage
 	for _, image := range found {
-		for _, name := range image.RepoTags {
+		names := image.RepoTags
+		if len(names) == 0 { // another image took its name
+			names = []string{image.ID}
+		}
+		for _, name := range names {
 			list = append(list, OwnImage{
 				Name: name, Kind: image.Labels[blueprint.LabelImageKind], Used: image.Containers > 0,
 				Slug: imageSlug(name, image.Labels),

@@ -138,7 +138,10 @@ func bottles() map[string]func(*inputs) {
 		"own-image": func(in *inputs) {
 			in.plan.RuntimeImage = "localhost/bot-bottle-fixer:latest"
 			context := "/home/dev/.bot-bottle/state/fixer/units/build"
-			in.units.Build = &Build{Image: in.plan.RuntimeImage, Context: context, Containerfile: context + "/Dockerfile"}
+			in.units.Build = &Build{
+				Image: in.plan.RuntimeImage, Context: context, Containerfile: context + "/Dockerfile",
+				Labels: map[string]string{"io.podbottle.slug": "fixer"}, Args: map[string]string{"BASE": "debian:trixie"},
+			}
 		},
 		"state-elsewhere": func(in *inputs) {
 			in.options.StateDir, in.units.StateRoot = "/srv/bottles/state/fixer", "/srv/bottles"

@@ -86,6 +86,7 @@ type Build struct {
 	Image         string // the name it gets
 	Context       string // host directory
 	Containerfile string // host path
+	Labels, Args  map[string]string
 }
 
 // oldest is the first Podman whose Quadlet knows every key used without a gate.

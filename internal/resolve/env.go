@@ -19,16 +19,18 @@ type environment struct {
 func resolveEnv(host Host, vars []manifest.EnvVar) (environment, error) {
 	env := environment{forwarded: map[string]secret.Value{}}
 	for _, v := range vars {
-		switch v.Kind {
-		case manifest.EnvLiteral:
+		switch {
+		case v.Kind == manifest.EnvLiteral:
 			env.literals = append(env.literals, v)
-		case manifest.EnvHost:
+		case host.StandIns:
+			env.forwarded[v.Name] = secret.New("stand-in")
+		case v.Kind == manifest.EnvHost:
 			value, ok := host.LookupEnv(v.Value)
 			if !ok {
 				return environment{}, fmt.Errorf("env entry %s: the variable %s is not set on the host; export it first", v.Name, v.Value)
 			}
 			env.forwarded[v.Name] = secret.New(value)
-		case manifest.EnvPrompt:
+		case v.Kind == manifest.EnvPrompt:
 			if host.Prompt == nil {
 				return environment{}, fmt.Errorf("env entry %s has to be asked for and there is no terminal; "+
 					"run podbottle in one, or write ${%s} in the bottle and export it", v.Name, v.Name)

@@ -35,6 +35,9 @@ type Host struct {
 	// Prompt asks the user for the value of a variable without echo; text may be
 	// empty. Nil when there is no terminal.
 	Prompt func(name, text string) (secret.Value, error)
+	// StandIns puts the same harmless value in the place of each forwarded variable, so
+	// that a plan can be compared where the variables are not set.
+	StandIns bool
 	// Claim is called once with the slug before anything is written, so that the
 	// caller can lock the bottle; nil when it holds the lock already.
 	Claim func(slug string) error

@@ -21,6 +21,9 @@ type images struct {
 	root       string // directory that links must not leave
 }
 
+// RebuiltImage names the image of a bottle whose capability change was approved.
+func RebuiltImage(slug string) string { return "bot-bottle-rebuilt-" + slug }
+
 // chooseImages is the seed's cascade: the bottle's own recipe from an approved
 // capability change, the manifest's, the provider's, or the provider's image as
 // it is. BOT_BOTTLE_IMAGE changes the name but not the recipe.
@@ -33,7 +36,7 @@ func chooseImages(host Host, spec Spec, slug string, config provider.Config, run
 	_, err = os.Stat(tree.Dockerfile())
 	switch {
 	case err == nil:
-		out.image, out.dockerfile = "bot-bottle-rebuilt-"+slug, tree.Dockerfile()
+		out.image, out.dockerfile = RebuiltImage(slug), tree.Dockerfile()
 	case !errors.Is(err, os.ErrNotExist):
 		return images{}, fmt.Errorf("recipe of bottle %s: %w", slug, err)
 	case config.Dockerfile != "":

@@ -36,17 +36,26 @@ type Bottle struct {
 	Rebuild Rebuild
 }
 
-// Rebuild are the steps that end a bottle so that it can be resumed in a new image.
-// The agent's home and workspace are on a volume and outlive its container.
+// Rebuild are the steps that take a bottle into a new image. The agent's home and
+// workspace are on a volume and outlive its container.
 type Rebuild struct {
 	// Check says why a Containerfile cannot be approved, whoever wrote it; nil checks nothing.
 	Check func(containerfile []byte) error
+	// Build builds the image before anything is decided; nil where the bottle's next start
+	// builds it. What it leaves is harmless without Write.
+	Build func(ctx context.Context, containerfile []byte) error
 	// Write makes the Containerfile the bottle's own and marks its state as to be kept.
-	Write func(containerfile []byte) error
+	// When it fails nothing is changed.
+	Write func(ctx context.Context, containerfile []byte) error
 	// Withdraw takes Write back.
-	Withdraw func() error
-	// TakeDown stops the bottle. Whoever has the agent's terminal is told why.
+	Withdraw func(context.Context) error
+	// TakeDown stops the bottle, and starts it again where its owner is systemd. Whoever
+	// has the agent's terminal is told why.
 	TakeDown func(context.Context) error
+	// Follows is what becomes of the bottle, in a sentence for the operator and the agent.
+	Follows string
+	// Mend is what to type when TakeDown fails.
+	Mend string
 }
 
 // ErrNotRunning says that there is no live route table to change.

@@ -112,7 +112,8 @@ func (b Bottle) checkRebuild(file []byte) error {
 }
 
 // ApproveRebuild makes a Containerfile the bottle's own, answers the proposal, and
-// ends the bottle so that it can be resumed in the new image.
+// takes the bottle into the new image. When the image cannot be built or put in
+// place, the bottle goes on as it was and the proposal is still pending.
 func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) (Response, error) {
 	if p.Capability == nil {
 		return Response{}, errors.New("the proposal does not ask for an image")
@@ -120,9 +121,12 @@ func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) 
 	if err := b.checkRebuild(g.File); err != nil {
 		return Response{}, err
 	}
+	if err := b.buildFirst(ctx, p, g.File); err != nil {
+		return Response{}, err
+	}
 	r := Response{
 		ID: p.ID, Status: StatusApproved, Scope: ScopeBottle, Notes: g.Notes, Time: time.Now().UTC(),
-		Granted: "The Containerfile becomes this bottle's own. The bottle stops now and goes on in the new image with: podbottle resume " + b.Slug,
+		Granted: "The Containerfile becomes this bottle's own. " + b.Rebuild.Follows,
 	}
 	if string(g.File) != p.Capability.Containerfile {
 		r.Status = StatusModified
@@ -138,19 +142,38 @@ func (b Bottle) ApproveRebuild(ctx context.Context, p Proposal, g RebuildGrant) 
 		if string(now) != string(g.Current) {
 			return errors.New("the Containerfile has changed since it was shown; look at it again")
 		}
-		if err := b.Rebuild.Write(g.File); err != nil {
+		if err := b.Rebuild.Write(ctx, g.File); err != nil {
 			return err
 		}
-		done.add(b.Rebuild.Withdraw)
+		done.add(func() error { return b.Rebuild.Withdraw(context.WithoutCancel(ctx)) })
 		return nil
 	})
 	if err != nil {
 		return Response{}, err
 	}
 	if err := b.Rebuild.TakeDown(ctx); err != nil {
-		return r, fmt.Errorf("the image is approved, but the bottle could not be taken down: %w; stop it and type: podbottle resume %s", err, b.Slug)
+		return r, fmt.Errorf("the image is approved, but the bottle is not in it yet: %w; %s", err, b.Rebuild.Mend)
 	}
 	return r, nil
+}
+
+// buildFirst builds the image of a proposal that waits, without the queue's lock,
+// since that may take minutes.
+func (b Bottle) buildFirst(ctx context.Context, p Proposal, file []byte) error {
+	if b.Rebuild.Build == nil {
+		return nil
+	}
+	entry, err := b.Find(p.ID)
+	if err != nil {
+		return err
+	}
+	if entry.Response != nil {
+		return fmt.Errorf("%w: it is %s", ErrDecided, entry.Response.Status)
+	}
+	if err := b.Rebuild.Build(ctx, file); err != nil {
+		return pending(err)
+	}
+	return nil
 }
 
 // decide runs apply and writes the record and the answer, with the queue locked,
@@ -176,7 +199,7 @@ func (b Bottle) decide(ctx context.Context, p Proposal, r Response, record Recor
 	var done undoList
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("%w; the proposal is still pending", err), done.undo())
+			err = errors.Join(pending(err), done.undo())
 		}
 	}()
 	if err := apply(&done); err != nil {
@@ -191,6 +214,9 @@ func (b Bottle) decide(ctx context.Context, p Proposal, r Response, record Recor
 	}
 	return nil
 }
+
+// pending says that an error left a proposal without an answer.
+func pending(err error) error { return fmt.Errorf("%w; the proposal is still pending", err) }
 
 // undoList takes back what was done, last first.
 type undoList []func() error

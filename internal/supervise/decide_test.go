@@ -301,9 +301,11 @@ func TestApproveRebuild(t *testing.T) {
 	answer, p := l.Ask("capability-block", map[string]any{"containerfile": "FROM base\nRUN apt-get install -y jq\n", "justification": "jq is missing"})
 	var steps []string
 	l.Rebuild = supervise.Rebuild{
-		Write:    func([]byte) error { steps = append(steps, "write"); return errors.New("no space") },
-		Withdraw: func() error { steps = append(steps, "withdraw"); return nil },
+		Build:    func(context.Context, []byte) error { return errors.New("no such package") },
+		Write:    func(context.Context, []byte) error { steps = append(steps, "write"); return errors.New("no space") },
+		Withdraw: func(context.Context) error { steps = append(steps, "withdraw"); return nil },
 		TakeDown: func(context.Context) error { steps = append(steps, "down"); return nil },
+		Follows:  "It goes on elsewhere.",
 	}
 	current, err := l.CurrentContainerfile()
 	if err != nil {
@@ -312,6 +314,10 @@ func TestApproveRebuild(t *testing.T) {
 	if d := supervise.ContainerfileDiff(current, []byte(p.Capability.Containerfile)); !strings.Contains(d, "+RUN apt-get install -y jq") {
 		t.Errorf("diff %s", d)
 	}
+	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err == nil || !strings.Contains(err.Error(), "no such package; the proposal is still pending") || len(steps) != 0 {
+		t.Errorf("an image that cannot be built: %v, steps %q", err, steps)
+	}
+	l.Rebuild.Build = func(context.Context, []byte) error { return nil }
 	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err == nil || !strings.Contains(err.Error(), "still pending") || len(steps) != 1 {
 		t.Errorf("a disk that is full: %v, steps %q", err, steps)
 	}
@@ -319,14 +325,14 @@ func TestApproveRebuild(t *testing.T) {
 		t.Errorf("another file than was shown: %v", err)
 	}
 	steps = nil
-	l.Rebuild.Write = func(file []byte) error { steps = append(steps, string(file)); return nil }
+	l.Rebuild.Write = func(_ context.Context, file []byte) error { steps = append(steps, string(file)); return nil }
 	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
 	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || steps[1] != "down" {
 		t.Errorf("steps %q", steps)
 	}
-	if a := <-answer; a.Status != "approved" || !strings.Contains(a.Granted, "podbottle resume demo-abc12") {
+	if a := <-answer; a.Status != "approved" || !strings.HasSuffix(a.Granted, "own. It goes on elsewhere.") {
 		t.Errorf("the agent is told %+v", a)
 	}
 }

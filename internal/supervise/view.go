@@ -66,7 +66,7 @@ func (b Bottle) viewImage(v View, file []byte) View {
 		v.Problem = visible.String(err.Error())
 	}
 	v.Diff = ContainerfileDiff(v.Current, file)
-	v.Summary = "Builds this Containerfile as the bottle's image. The bottle stops, and goes on in the new image when it is resumed."
+	v.Summary = "Builds this Containerfile as the bottle's image. " + b.Rebuild.Follows
 	v.Warnings = append(v.Warnings,
 		"The build runs what the file says, without any secret and without a directory of the host.",
 		"It is outside of the bottle: it reaches the internet, and what listens on all addresses of this machine.")

@@ -53,6 +53,14 @@ func (m *Manager) Restart(ctx context.Context, units ...string) error {
 	return m.jobs(ctx, "restart", m.conn.RestartUnitContext, units)
 }
 
+// Queue starts a unit and does not wait for it.
+func (m *Manager) Queue(ctx context.Context, unit string) error {
+	if _, err := m.conn.StartUnitContext(ctx, unit, "replace", nil); err != nil {
+		return fmt.Errorf("start %s: %w", unit, err)
+	}
+	return nil
+}
+
 // job queues one job; systemd sends its result to the channel.
 type job func(ctx context.Context, name, mode string, result chan<- string) (int, error)
 
@@ -126,6 +134,15 @@ func (m *Manager) States(ctx context.Context, units ...string) ([]State, error) 
 		states = append(states, State{Unit: u.Name, Load: u.LoadState, Active: u.ActiveState, Sub: u.SubState})
 	}
 	return states, nil
+}
+
+// Runs tells whether a unit is active, or on its way there or from there.
+func (m *Manager) Runs(ctx context.Context, unit string) (bool, error) {
+	states, err := m.States(ctx, unit)
+	if err != nil || len(states) == 0 {
+		return false, err
+	}
+	return states[0].Active != "inactive" && states[0].Active != "failed", nil
 }
 
 // ExitStatus is the status of a service's main process when it last ended.
