@@ -61,6 +61,18 @@ func TestReplaceUnitsExchangesTheWholeDirectory(t *testing.T) {
 	}
 }
 
+func TestAnImageIsNotMadeFromItself(t *testing.T) {
+	r := unitRebuild{name: "fixer"}
+	if err := r.check([]byte("FROM debian:trixie\nRUN true\n")); err != nil {
+		t.Error(err)
+	}
+	for _, file := range []string{"FROM localhost/bot-bottle-rebuilt-fixer\n", "FROM debian:trixie\nADD . /\n"} {
+		if err := r.check([]byte(file)); err == nil {
+			t.Errorf("%q: accepted", file)
+		}
+	}
+}
+
 func TestExtractStaysInItsDirectory(t *testing.T) {
 	archive := func(headers ...tar.Header) *bytes.Buffer {
 		var out bytes.Buffer

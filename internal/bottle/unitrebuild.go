@@ -1,6 +1,7 @@
 package bottle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/podbottle/podbottle/internal/containerfile"
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
+	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
 	"github.com/podbottle/podbottle/internal/systemd"
@@ -20,7 +22,7 @@ import (
 func (l *Launcher) rebuildUnits(name string) supervise.Rebuild {
 	r := &unitRebuild{l, name, UnitRequest{}}
 	return supervise.Rebuild{
-		Check: containerfile.Check, Build: r.build, Write: r.write, Withdraw: r.withdraw, TakeDown: r.restart,
+		Check: r.check, Build: r.build, Write: r.write, Withdraw: r.withdraw, TakeDown: r.restart,
 		Follows: "Its image is built first. If the bottle runs, systemd then starts it again in the new image, with the agent's home as it was.",
 		Mend: fmt.Sprintf("see podbottle quadlet logs %s, and start it again with: podbottle quadlet restart %s; or go back to the image before with: podbottle quadlet restart %s --withdraw-image",
 			name, name, name),
@@ -32,6 +34,15 @@ type unitRebuild struct {
 	*Launcher
 	name   string
 	before UnitRequest // by which the bottle was installed until then
+}
+
+// check also refuses an image that is made from the one that it replaces: the build
+// unit would add its lines again at each start.
+func (r *unitRebuild) check(file []byte) error {
+	if own := resolve.RebuiltImage(r.name); bytes.Contains(file, []byte(own)) {
+		return fmt.Errorf("the Containerfile names %s, which is the image that it would become; it has to say what that is made from", own)
+	}
+	return containerfile.Check(file)
 }
 
 // build builds the image, from the Containerfile alone and for the bottle alone.
