@@ -22,18 +22,18 @@ import (
 
 // What the agent's programs do with supervise, by the official SDK's client.
 
-// connectToSupervise gives every sign of life of a waiting call to waits.
-func connectToSupervise(ctx context.Context, waits func()) (*mcp.ClientSession, error) {
+// connectToSupervise gives the token of every call that says it waits to waits.
+func connectToSupervise(ctx context.Context, waits func(token any)) (*mcp.ClientSession, error) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, &mcp.ClientOptions{
-		ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) { waits() },
+		ProgressNotificationHandler: func(_ context.Context, r *mcp.ProgressNotificationClientRequest) { waits(r.Params.ProgressToken) },
 	})
 	return client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: os.Getenv("BOT_BOTTLE_MCP_URL"), DisableStandaloneSSE: true}, nil)
 }
 
 // callTool returns the text of a tool's answer, and whether it is an error.
-func callTool(ctx context.Context, session *mcp.ClientSession, tool string, arguments any) (text string, refused bool, err error) {
+func callTool(ctx context.Context, session *mcp.ClientSession, token, tool string, arguments any) (text string, refused bool, err error) {
 	params := &mcp.CallToolParams{Name: tool, Arguments: arguments}
-	params.SetProgressToken("waits")
+	params.SetProgressToken(token)
 	result, err := session.CallTool(ctx, params)
 	if err != nil {
 		return "", false, err
@@ -55,8 +55,8 @@ type floodOutcome struct {
 	Waiting int            `json:"waiting"`
 }
 
-// flood makes proposals all at once, every other one as large as they come. When all
-// but those that wait are refused, it hangs up on these. Argument: how many.
+// flood makes proposals all at once, some of them as large as they come. When all but
+// those that wait are refused, it hangs up on these. Argument: how many.
 func flood(ctx context.Context, _ *conformance.Agent, args []string) error {
 	n, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -66,12 +66,15 @@ func flood(ctx context.Context, _ *conformance.Agent, args []string) error {
 	defer hangUp()
 	var mu sync.Mutex
 	outcome := floodOutcome{Refused: make(map[string]int)}
+	waiting := make(map[any]bool)
 	decided := make(chan struct{}, n) // one refused, or one that waits
-	session, err := connectToSupervise(ctx, func() {
+	session, err := connectToSupervise(ctx, func(token any) {
 		mu.Lock()
 		defer mu.Unlock()
-		outcome.Waiting++
-		decided <- struct{}{}
+		if !waiting[token] { // they say so again every ten seconds
+			waiting[token] = true
+			decided <- struct{}{}
+		}
 	})
 	if err != nil {
 		return err
@@ -81,7 +84,7 @@ func flood(ctx context.Context, _ *conformance.Agent, args []string) error {
 	for i := range n {
 		group.Go(func() {
 			began := time.Now()
-			text, refused, err := callTool(ctx, session, floodTool(i), floodArguments(i))
+			text, refused, err := callTool(ctx, session, strconv.Itoa(i), floodTool(i), floodArguments(i))
 			switch {
 			case ctx.Err() != nil: // it waited
 			case err != nil:
@@ -106,11 +109,15 @@ func flood(ctx context.Context, _ *conformance.Agent, args []string) error {
 	}
 	hangUp()
 	group.Wait()
+	outcome.Waiting = len(waiting)
 	return json.NewEncoder(os.Stdout).Encode(outcome)
 }
 
+// large tells which calls of a flood send as much as they may.
+func large(i int) bool { return i%20 == 0 }
+
 func floodTool(i int) string {
-	if i%2 == 0 {
+	if large(i) {
 		return string(supervise.ToolCapability)
 	}
 	return string(supervise.ToolEgress)
@@ -118,7 +125,7 @@ func floodTool(i int) string {
 
 func floodArguments(i int) map[string]any {
 	arguments := map[string]any{"justification": "flood " + strconv.Itoa(i)}
-	if i%2 == 0 {
+	if large(i) {
 		arguments["containerfile"] = "FROM scratch\n" + strings.Repeat(fmt.Sprintf("# %d\n", i), 90<<10/6)
 	} else {
 		arguments["host"] = fmt.Sprintf("h%d.example.org", i)
@@ -144,7 +151,7 @@ type pollOutcome struct {
 // It asks supervise once the URL has been refused. Arguments: the URL, the tool, and its
 // arguments in JSON.
 func poll(ctx context.Context, agent *conformance.Agent, args []string) error {
-	session, err := connectToSupervise(ctx, func() {})
+	session, err := connectToSupervise(ctx, func(any) {})
 	if err != nil {
 		return err
 	}
@@ -163,7 +170,7 @@ func poll(ctx context.Context, agent *conformance.Agent, args []string) error {
 		}
 		if outcome.Refused++; outcome.Refused == 1 {
 			go func() {
-				text, _, err := callTool(ctx, session, args[1], json.RawMessage(args[2]))
+				text, _, err := callTool(ctx, session, "waits", args[1], json.RawMessage(args[2]))
 				outcome.Answer = text
 				answered <- err
 			}()

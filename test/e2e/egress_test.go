@@ -263,30 +263,36 @@ const (
 // usage is the resident memory of a process in MB: now, and at its most.
 type usage struct{ now, peak int }
 
-// memory is that of the two sidecars of the way out (proc_pid_status(5)).
+// memory is that of the two sidecars of the way out.
 func (b *egressBottle) memory(t *testing.T) map[string]usage {
 	t.Helper()
 	all := make(map[string]usage)
 	for _, service := range []string{egressService, firewallService} {
-		pid := podman(t, "inspect", "--format", "{{.State.Pid}}", "bot-bottle-"+b.slug+"-"+service)
-		var u usage
-		for line := range strings.Lines(readFile(t, "/proc/"+pid+"/status")) {
-			var kilobytes int
-			switch name, value, _ := strings.Cut(line, ":"); name {
-			case "VmRSS":
-				_, _ = fmt.Sscan(value, &kilobytes)
-				u.now = kilobytes * 1024 / 1e6
-			case "VmHWM":
-				_, _ = fmt.Sscan(value, &kilobytes)
-				u.peak = kilobytes * 1024 / 1e6
-			}
-		}
-		if u.peak == 0 {
-			t.Fatalf("process %s of %s has no memory", pid, service)
-		}
-		all[service] = u
+		all[service] = memoryOf(t, b.slug, service)
 	}
 	return all
+}
+
+// memoryOf is that of one sidecar of a bottle (proc_pid_status(5)).
+func memoryOf(t *testing.T, slug, service string) usage {
+	t.Helper()
+	pid := podman(t, "inspect", "--format", "{{.State.Pid}}", "bot-bottle-"+slug+"-"+service)
+	var u usage
+	for line := range strings.Lines(readFile(t, "/proc/"+pid+"/status")) {
+		var kilobytes int
+		switch name, value, _ := strings.Cut(line, ":"); name {
+		case "VmRSS":
+			_, _ = fmt.Sscan(value, &kilobytes)
+			u.now = kilobytes * 1024 / 1e6
+		case "VmHWM":
+			_, _ = fmt.Sscan(value, &kilobytes)
+			u.peak = kilobytes * 1024 / 1e6
+		}
+	}
+	if u.peak == 0 {
+		t.Fatalf("process %s of %s has no memory", pid, service)
+	}
+	return u
 }
 
 // String shows the memory of a sidecar.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,13 +15,20 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// supervisedUser has a bottle with supervise that runs; its one host answers below
-// /v1/ and counts what reaches it.
+// asker is a user with an agent of this name in a bottle with supervise, whose one
+// host answers below /v1/ and counts what reaches it.
+func asker(t *testing.T) (*user, *upstream) {
+	t.Helper()
+	up := startUpstream(t, upstreamIP+":8443", nil)
+	u := newUser(t, "BOT_BOTTLE_EXTRA_CA_CERTS="+up.caFile)
+	u.bottle("asker", "[bash]", "supervise: true\n"+route("      path_allowlist: [/v1/]\n"))
+	return u, up
+}
+
+// supervisedUser is asker with the bottle running.
 func supervisedUser(t *testing.T) (u *user, slug string, up *upstream) {
 	t.Helper()
-	up = startUpstream(t, upstreamIP+":8443", nil)
-	u = newUser(t, "BOT_BOTTLE_EXTRA_CA_CERTS="+up.caFile)
-	u.bottle("asker", "[bash]", "supervise: true\n"+route("      path_allowlist: [/v1/]\n"))
+	u, up = asker(t)
 	return u, u.start("asker"), up
 }
 
@@ -86,19 +94,105 @@ func TestSupervise(t *testing.T) {
 		wants(t, <-u.askFor(t, slug, "proposal-status", fmt.Sprintf(`{"id":%q}`, longID(t, u, id))), "rejected", "still here")
 		refused("while it was away")
 	})
-	t.Run("flood", func(t *testing.T) {
-		script := `for i in $(seq 40); do curl -sS --noproxy '*' --max-time 2 -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' ` +
-			`-d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"egress-block","arguments":` + strings.ReplaceAll(more, `\u001b`, "") + `}}' http://supervise:9100/mcp & done; wait`
-		wants(t, u.inside(slug, script).stdout, "too many")
-		if n := len(lines(u.must("approvals", "list", "--format", "{{.ID}}"))); n == 0 || n > 16 {
-			t.Errorf("%d proposals wait after a flood", n)
-		}
-		for _, id := range lines(u.must("approvals", "list", "--format", "{{.ID}}")) {
-			u.must("approvals", "deny", id, "--reason", "flood")
-		}
-	})
+	t.Run("flood", func(t *testing.T) { checkFlood(t, u, slug) })
 	refused("at the end")
 	wants(t, u.must("audit", "verify", slug), "unbroken")
+}
+
+// checkFlood has the agent make a thousand proposals at once, while the operator looks
+// at what waits.
+func checkFlood(t *testing.T, u *user, slug string) {
+	const calls, limit = 1000, 16
+	const service = "supervise"
+	podman(t, "restart", "--time=0", "bot-bottle-"+slug+"-"+service) // the rate of earlier proposals is forgotten
+	u.copyProgram(slug)
+	before := memoryOf(t, slug, service)
+	ended := make(chan result, 1)
+	go func() { ended <- u.agentProgram(slug, "flood", strconv.Itoa(calls)).run(t) }()
+	looks := 0
+	var r result
+	for r.stdout == "" && r.status == 0 {
+		select {
+		case r = <-ended:
+		case <-time.After(100 * time.Millisecond):
+			if n := len(lines(u.must("approvals", "list", "--format", "{{.ID}}"))); n > limit {
+				t.Errorf("%d proposals wait in the flood", n)
+			}
+			looks++
+		}
+	}
+	var outcome floodOutcome
+	if r.status != 0 || json.Unmarshal([]byte(r.stdout), &outcome) != nil {
+		t.Fatalf("%+v", r)
+	}
+	over := 0
+	for reason, n := range outcome.Refused {
+		over += n
+		if !strings.Contains(reason, "wait already") && !strings.Contains(reason, "too many") {
+			t.Errorf("%d were refused because: %s", n, reason)
+		}
+	}
+	after := memoryOf(t, slug, service)
+	t.Logf("refused while %d wait: %v, the slowest after %v; the operator looked %d times; memory of the sidecar before %v, after %v",
+		outcome.Waiting, outcome.Refused, outcome.Slowest.Round(time.Millisecond), looks, before, after)
+	if outcome.Waiting != limit || over != calls-limit {
+		t.Errorf("%d wait and %d were refused, want %d and %d", outcome.Waiting, over, limit, calls-limit)
+	}
+	const most = 64 // MB
+	if after.peak-before.peak > most {
+		t.Errorf("the sidecar took %d MB more for it", after.peak-before.peak)
+	}
+	waiting := lines(u.must("approvals", "list", "--format", "{{.ID}}"))
+	if len(waiting) != limit {
+		t.Errorf("%d proposals wait after it, want %d", len(waiting), limit)
+	}
+	wants(t, u.must("list", "--format", "{{.Slug}} waits={{.Waiting}}"), fmt.Sprintf("%s waits=%d", slug, limit))
+	wants(t, <-u.askFor(t, slug, "list-egress-routes", "{}"), "upstream.test", "/v1/")
+	wants(t, <-u.askFor(t, slug, "proposal-status", "{}"), "pending")
+	for _, id := range waiting {
+		u.must("approvals", "deny", id, "--reason", "flood")
+	}
+	if left := u.must("approvals", "list", "--format", "{{.ID}}"); left != "" {
+		t.Errorf("denied, but these wait: %s", left)
+	}
+}
+
+// TestNobodyAnswers has an agent ask for more where no operator is.
+func TestNobodyAnswers(t *testing.T) {
+	u, up := asker(t)
+	for how, want := range map[string]struct{ status, notes string }{
+		"deny":    {"rejected", "runs unattended"},
+		"wait=2s": {"expired", "no operator answered within 2s"},
+	} {
+		t.Run(how, func(t *testing.T) {
+			slug := u.start("asker", "--on-approval="+how)
+			before := len(up.requests())
+			said := <-u.askFor(t, slug, "egress-block", more)
+			wants(t, said, want.status, want.notes)
+			if strings.Contains(said, "isError") {
+				t.Errorf("an answer that is an error: %s", said)
+			}
+			if reaches(u, slug, "/more/x") || len(up.requests()) != before {
+				t.Error("the request went through")
+			}
+			wants(t, <-u.askFor(t, slug, "proposal-status", "{}"), want.status, want.notes)
+			if waiting := u.must("approvals", "list", "--format", "{{.ID}}"); waiting != "" {
+				t.Errorf("these wait still: %s", waiting)
+			}
+			all := u.must("approvals", "list", "--all", "--format", "{{.ID}} {{.Slug}} {{.Status}}")
+			id, rest, _ := strings.Cut(all, " ")
+			if rest != slug+" "+want.status {
+				t.Errorf("the operator sees %q later", all)
+			}
+			if r := u.run("approvals", "approve", id, "--scope", "bottle"); r.status != 125 || !strings.Contains(r.stderr, "decided already: it is "+want.status) {
+				t.Errorf("approved afterwards: %+v", r)
+			}
+			if reaches(u, slug, "/more/x") || len(up.requests()) != before {
+				t.Error("the request went through after the operator was late")
+			}
+			u.must("stop", "--discard", slug)
+		})
+	}
 }
 
 // longID is the whole ID of a proposal.
