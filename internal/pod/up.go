@@ -189,8 +189,9 @@ func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
 		return err
 	}
 	defer watch.Close()
-	// Podman would start the infra container with the first of the others, but say of
-	// its failure only "starting some containers: internal libpod error".
+	// Podman starts the infra container with any other of the pod. Two that start at
+	// once may both find it not running, and the second (Podman 5.4) then restarts it
+	// while the first joins its network.
 	if err := containers.Start(i.client.with(ctx), i.bottle.InfraName, nil); err != nil {
 		return fmt.Errorf("container %s: %w", i.bottle.InfraName, err)
 	}
