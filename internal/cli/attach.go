@@ -10,9 +10,10 @@ import (
 
 func newAttach(s Streams) *cobra.Command {
 	return &cobra.Command{
-		Use:               "attach SLUG",
-		Short:             "Come back to the terminal of a running bottle",
-		Long:              "Come back to the terminal of a running bottle. ctrl-p,ctrl-q leaves it running. When the agent ends, the bottle is taken down as at the end of podbottle start.",
+		Use:   "attach SLUG",
+		Short: "Come back to the terminal of a running bottle",
+		Long: `Come back to the terminal of a running bottle. ctrl-p,ctrl-q leaves it running.
+When the agent ends, the bottle is taken down as at the end of podbottle start.`,
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
 		ValidArgsFunction: completeSlugs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {

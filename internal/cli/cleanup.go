@@ -13,8 +13,10 @@ func newCleanup(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Remove what dead bottles left",
-		Long:  "Remove what dead bottles left: pods, containers, networks, volumes, secrets, slices, runtime directories, images of their own, and state without a .preserve marker. It lists everything and asks once.",
-		Args:  cobra.NoArgs,
+		Long: `Remove what dead bottles left: pods, containers, networks, volumes, secrets, slices,
+runtime directories, images of their own, and state without a .preserve marker.
+It lists everything and asks once.`,
+		Args: cobra.NoArgs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
 			return l.Cleanup(ctx, r)
 		}),

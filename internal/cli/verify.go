@@ -16,9 +16,12 @@ func newVerify(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [AGENT|SLUG]",
 		Short: "Attack a bottle from the inside and say what held",
-		Long: "Attack a bottle from the inside, as the agent and as root, and say what held. Without an argument a bottle of its own is started, " +
-			"with an agent's name one of that agent, in the place of its program; a bottle that runs is entered and goes on running. " +
-			"The status is 0 only when every probe held; a probe that could not run did not hold.",
+		Long: `Attack a bottle from the inside, as the agent and as root, and say what held.
+
+Without an argument a bottle of its own is started, with an agent's name one of that
+agent, in the place of its program. A bottle that runs is entered and goes on running.
+
+The status is 0 only when every probe held; a probe that could not run did not hold.`,
 		Example: `  podbottle verify
   podbottle verify fixer --format junit >verify.xml`,
 		Args: cobra.MaximumNArgs(1),
