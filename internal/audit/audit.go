@@ -15,6 +15,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxLine bounds one record, newline included.
@@ -59,6 +62,24 @@ func encode(link Link, record any) ([]byte, error) {
 		return nil, fmt.Errorf("audit record: it is longer than %d bytes", maxLine)
 	}
 	return line, nil
+}
+
+// OpenFile opens an audit file to read it. A sidecar may have put anything in its
+// place: no link is followed, and nothing but a regular file is opened.
+func OpenFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("audit file: %w", err)
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("audit file %s: it is not a regular file", path)
+	}
+	if err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // BreakError says where a file's chain breaks.

@@ -53,7 +53,7 @@ type follower struct {
 
 func (f *follower) drain() error {
 	if f.file == nil {
-		file, err := os.Open(f.path)
+		file, err := OpenFile(f.path)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}

@@ -8,6 +8,9 @@ import (
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
+// Denied reports whether the record is of something that was refused.
+func (r Record) Denied() bool { return r.Verdict == VerdictDeny }
+
 // String is the record as one line for a person. What the agent chose in it is
 // shown without anything that a terminal could act upon.
 func (r Record) String() string {

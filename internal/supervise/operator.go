@@ -1,6 +1,7 @@
 package supervise
 
 import (
+	"fmt"
 	"os"
 	"os/user"
 	"strconv"
@@ -31,4 +32,16 @@ func CurrentOperator(via string, lookup func(string) (string, bool)) Operator {
 		o.Remote, _, _ = strings.Cut(connection, " ")
 	}
 	return o
+}
+
+// String names the operator and where he sat.
+func (o Operator) String() string {
+	where := o.Host
+	if o.Terminal != "" {
+		where += " " + o.Terminal
+	}
+	if o.Remote != "" {
+		where += " from " + o.Remote
+	}
+	return fmt.Sprintf("%s on %s with %s", o.User, where, o.Via)
 }

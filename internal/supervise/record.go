@@ -1,14 +1,19 @@
 package supervise
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
-// AuditFile is the name of an audit file of proposals and decisions. The host's is
-// in the bottle's state directory, where the sidecar cannot reach it; the
-// sidecar's own is in the queue and holds what came in while nobody decided.
+// AuditFile is the name of an audit file of records. The host's, of what operators
+// decided, is in the bottle's state directory, where the sidecar cannot reach it. The
+// sidecar's, of what was proposed and of what was decided for lack of an operator, is
+// in the queue.
 const AuditFile = "audit.jsonl"
 
 // maxRecordText keeps a record below the longest line of an audit file.
@@ -77,6 +82,54 @@ func asked(p Proposal) any {
 	default:
 		return map[string]string{"containerfile_sha256": hash([]byte(p.Capability.Containerfile))}
 	}
+}
+
+// Denied reports whether the record is of a decision by which nothing was permitted.
+func (r Record) Denied() bool {
+	return r.Event == EventDecision && r.Status != StatusApproved && r.Status != StatusModified
+}
+
+// String is the record as one line for a person, with what the agent wrote made visible.
+func (r Record) String() string {
+	verdict := map[bool]string{false: "allow", true: "deny"}[r.Denied()]
+	switch r.Event {
+	case EventProposal:
+		verdict = "ask"
+	case EventUndone:
+		verdict = "undo"
+	}
+	parts := []string{r.Time.UTC().Format(time.DateTime), fmt.Sprintf("%-5s", verdict), string(r.Tool), r.ID[:min(len(r.ID), shortID)], compact(r.Asked)}
+	if r.Status != "" {
+		parts = append(parts, string(r.Status))
+	}
+	if r.Granted != nil {
+		parts = append(parts, "to "+compact(r.Granted))
+	}
+	if r.Scope != "" {
+		parts = append(parts, "scope "+string(r.Scope))
+	}
+	if !r.ExpiresAt.IsZero() {
+		parts = append(parts, "until "+r.ExpiresAt.UTC().Format(time.DateTime))
+	}
+	if r.By != nil {
+		parts = append(parts, "by "+r.By.String())
+	}
+	if r.Event == EventProposal {
+		parts = append(parts, "because: "+r.Justification)
+	}
+	if r.Notes != "" {
+		parts = append(parts, "told: "+r.Notes)
+	}
+	return visible.String(strings.Join(parts, " "))
+}
+
+// compact is the JSON of what was asked or granted.
+func compact(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "unreadable"
+	}
+	return string(text)
 }
 
 // cut shortens a text that would not fit into a record.

@@ -126,8 +126,11 @@ func (e Entry) Status() Status {
 	return e.Response.Status
 }
 
+// shortID is how much of an ID is shown.
+const shortID = 12
+
 // ShortID is enough of the ID to name a proposal on the command line.
-func (p Proposal) ShortID() string { return p.ID[:12] }
+func (p Proposal) ShortID() string { return p.ID[:shortID] }
 
 // Asks says in a few words, safe to print, what the proposal asks for.
 func (p Proposal) Asks() string {

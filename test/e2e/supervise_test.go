@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -64,12 +65,10 @@ func TestSupervise(t *testing.T) {
 		answer := u.askFor(t, slug, "egress-block", more)
 		id := u.proposal(t)
 		wants(t, u.must("approvals", "show", id), "/more/", "<ESC>[31mthe<ESC>[0m tests")
-		began := time.Now()
 		u.must("approvals", "approve", id, "--scope", "once", "--for", "6s")
 		if !reaches(u, slug, "/more/x") {
 			t.Error("the approved request did not go through")
 		}
-		t.Logf("from the approval to its first request: %v, with the start of podbottle and curl twice", time.Since(began).Round(time.Millisecond))
 		wants(t, <-answer, "approved")
 		eventually(t, "the approval ends", func() bool { return !reaches(u, slug, "/more/x") })
 		refused("after its end")
@@ -96,7 +95,13 @@ func TestSupervise(t *testing.T) {
 	})
 	t.Run("flood", func(t *testing.T) { checkFlood(t, u, slug) })
 	refused("at the end")
-	wants(t, u.must("audit", "verify", slug), "unbroken")
+	verified := u.must("audit", "verify", slug)
+	for _, of := range []string{"egress", "proposals", "operators"} {
+		if !regexp.MustCompile(`(?m)^` + of + `: [1-9]\d* lines, unbroken$`).MatchString(verified) {
+			t.Errorf("the audit file of %s: %s", of, verified)
+		}
+	}
+	wants(t, u.must("audit", slug), "because: for <ESC>[31mthe<ESC>[0m tests", "modified to", "told: still here", "with approvals deny")
 }
 
 // checkFlood has the agent make a thousand proposals at once, while the operator looks
@@ -190,6 +195,7 @@ func TestNobodyAnswers(t *testing.T) {
 			if reaches(u, slug, "/more/x") || len(up.requests()) != before {
 				t.Error("the request went through after the operator was late")
 			}
+			wants(t, u.must("audit", slug), " ask   egress-block "+id, " deny  egress-block "+id, want.notes)
 			u.must("stop", "--discard", slug)
 		})
 	}

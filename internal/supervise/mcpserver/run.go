@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/ready"
 	"github.com/podbottle/podbottle/internal/supervise"
@@ -40,6 +41,10 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer queue.Close()
+	if config.Audit, err = audit.Open(filepath.Join(*queueDir, supervise.AuditFile)); err != nil {
+		return err
+	}
+	defer config.Audit.Close()
 	listener, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

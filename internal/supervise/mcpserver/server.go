@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
 
@@ -33,7 +34,9 @@ type Config struct {
 	// Containerfile is the file that capability-block would change; it may be missing.
 	Containerfile string
 	Limits        Limits
-	Log           *slog.Logger
+	// Audit takes a record of each proposal, and of each that is decided here.
+	Audit *audit.Writer
+	Log   *slog.Logger
 }
 
 // Limits keep an agent from filling the queue, the operator's screen or the
@@ -62,7 +65,8 @@ type Server struct {
 	queue  *supervise.Queue
 	rate   *rate.Limiter
 	calls  chan struct{} // one token a running tool call
-	submit sync.Mutex    // one proposal is checked against the limits and written at a time
+
+	admission sync.Mutex // one proposal is checked against the limits and written at a time
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when the queue has changed

@@ -1,14 +1,17 @@
 package mcpserver
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
 
@@ -50,13 +54,18 @@ func start(t *testing.T, change func(*Config)) *bottle {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { queue.Close() })
+	records, err := audit.Open(filepath.Join(queueDir, supervise.AuditFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { records.Close() })
 	routes := filepath.Join(dir, "routes.yaml")
 	if err := os.WriteFile(routes, []byte(routesYAML), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	b := &bottle{t: t, queue: queue, config: Config{
 		Slug: "demo-abc12", Version: "test", OnApproval: supervise.OnApproval(time.Hour), RoutesFile: routes,
-		Limits: DefaultLimits, Log: slog.New(slog.DiscardHandler),
+		Limits: DefaultLimits, Audit: records, Log: slog.New(slog.DiscardHandler),
 	}}
 	if change != nil {
 		change(&b.config)
@@ -136,6 +145,28 @@ func (b *bottle) pending(n int) []supervise.Proposal {
 	}
 	b.t.Fatalf("never saw %d pending proposals", n)
 	return nil
+}
+
+// records are the statuses in the sidecar's audit file, in order; a proposal's is asked.
+func (b *bottle) records() []string {
+	b.t.Helper()
+	file, err := audit.OpenFile(filepath.Join(b.queue.Dir(), supervise.AuditFile))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer file.Close()
+	var statuses []string
+	for line, err := range audit.Lines(file) {
+		var r supervise.Record
+		if err = errors.Join(err, json.Unmarshal(line, &r)); err != nil {
+			b.t.Fatal(err)
+		}
+		if r.Justification != wanted["justification"] || r.Slug != "demo-abc12" {
+			b.t.Errorf("record %+v", r)
+		}
+		statuses = append(statuses, cmp.Or(string(r.Status), "asked"))
+	}
+	return statuses
 }
 
 func (b *bottle) respond(r supervise.Response) {
@@ -227,7 +258,10 @@ func TestUnattendedDeniesAtOnce(t *testing.T) {
 		t.Errorf("answer %+v %q %v", a, text, err)
 	}
 	if entries, _ := b.queue.Decided(); len(entries) != 1 {
-		t.Errorf("the denied proposal is not on record: %v", entries)
+		t.Errorf("the denied proposal is not in the queue's archive: %v", entries)
+	}
+	if got := b.records(); !slices.Equal(got, []string{"asked", "rejected"}) {
+		t.Errorf("on record: %v", got)
 	}
 }
 
@@ -244,6 +278,9 @@ func TestNobodyAnswers(t *testing.T) {
 	defer unlock()
 	if err := b.queue.Respond(supervise.Response{ID: a.ID, Status: supervise.StatusApproved, Time: time.Now()}); err == nil {
 		t.Error("an expired proposal could be approved afterwards")
+	}
+	if got := b.records(); !slices.Equal(got, []string{"asked", "expired"}) {
+		t.Errorf("on record: %v", got)
 	}
 }
 
@@ -415,6 +452,27 @@ func TestFlood(t *testing.T) {
 	cancel()
 	wg.Wait()
 	b.pending(DefaultLimits.Pending)
+}
+
+// TestNothingOffTheRecord fills the disk, as it were, under the audit file.
+func TestNothingOffTheRecord(t *testing.T) {
+	for name, wait := range map[string]time.Duration{"attended": time.Hour, "unattended": 0} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(c *Config) {
+				c.OnApproval = supervise.OnApproval(wait)
+				if err := c.Audit.Close(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			_, text, err := call[answer](t.Context(), b.client(nil), "egress-block", wanted)
+			if err != nil || !strings.Contains(text, "could not be written down") {
+				t.Errorf("%q %v", text, err)
+			}
+			if pending, _ := b.queue.Pending(); len(pending) != 0 {
+				t.Errorf("it waits all the same: %v", pending)
+			}
+		})
+	}
 }
 
 func TestListRoutes(t *testing.T) {

@@ -193,8 +193,8 @@ func (s *Server) propose(ctx, call context.Context, request *mcp.CallToolRequest
 // a waiting one becomes that one, so that a client may ask again. Without an
 // operator the proposal is written down and denied.
 func (s *Server) admit(ctx context.Context, p supervise.Proposal) (supervise.Proposal, error) {
-	s.submit.Lock()
-	defer s.submit.Unlock()
+	s.admission.Lock()
+	defer s.admission.Unlock()
 	pending, _ := s.queue.Pending()
 	for _, waiting := range pending {
 		if waiting.Same(p) {
@@ -212,7 +212,7 @@ func (s *Server) admit(ctx context.Context, p supervise.Proposal) (supervise.Pro
 	if s.config.OnApproval == 0 {
 		return p, s.deny(ctx, p)
 	}
-	if err := s.queue.Submit(p); err != nil {
+	if err := s.submit(p); err != nil {
 		s.config.Log.Error("proposal", "id", p.ID, "error", err.Error())
 		return p, errors.New("the proposal could not be written down")
 	}
@@ -220,15 +220,36 @@ func (s *Server) admit(ctx context.Context, p supervise.Proposal) (supervise.Pro
 	return p, nil
 }
 
+// submit puts a proposal on record and into the queue.
+func (s *Server) submit(p supervise.Proposal) error {
+	if _, err := s.config.Audit.Append(supervise.ProposalRecord(p)); err != nil {
+		return err
+	}
+	return s.queue.Submit(p)
+}
+
+// respond puts an answer that no operator gave on record and into the queue. The
+// caller holds the queue's lock and knows that the proposal is pending.
+func (s *Server) respond(p supervise.Proposal, status supervise.Status, notes string) error {
+	r := supervise.Response{ID: p.ID, Status: status, Notes: notes, Time: time.Now().UTC()}
+	if _, err := s.config.Audit.Append(supervise.DecisionRecord(p, r)); err != nil {
+		return err
+	}
+	return s.queue.Respond(r)
+}
+
+// unattended is what an agent is told where there is no operator.
+const unattended = "this bottle runs unattended: requests for more are denied at once; go on without it and say in your result what was missing"
+
 // deny answers a proposal for which there is no operator.
 func (s *Server) deny(ctx context.Context, p supervise.Proposal) error {
 	unlock, err := s.queue.Lock(ctx)
 	if err == nil {
 		defer unlock()
-		err = errors.Join(s.queue.Submit(p), s.queue.Respond(supervise.Response{
-			ID: p.ID, Status: supervise.StatusRejected, Time: time.Now().UTC(),
-			Notes: "this bottle runs unattended: requests for more are denied at once; go on without it and say in your result what was missing",
-		}), s.queue.Archive(p.ID))
+		err = s.submit(p)
+	}
+	if err == nil {
+		err = errors.Join(s.respond(p, supervise.StatusRejected, unattended), s.queue.Archive(p.ID))
 	}
 	if err != nil {
 		s.config.Log.Error("proposal", "id", p.ID, "error", err.Error())

@@ -119,14 +119,11 @@ func (s *Server) expire(ctx context.Context, p supervise.Proposal) error {
 		return err
 	}
 	defer unlock()
-	err = s.queue.Respond(supervise.Response{
-		ID: p.ID, Status: supervise.StatusExpired, Time: time.Now().UTC(),
-		Notes: fmt.Sprintf("no operator answered within %v; nothing was permitted", time.Duration(s.config.OnApproval)),
-	})
-	if err != nil && !errors.Is(err, supervise.ErrDecided) {
-		return err
+	entry, err := s.queue.Find(p.ID)
+	if err != nil || entry.Response != nil {
+		return err // an operator was quicker
 	}
-	return nil
+	return s.respond(p, supervise.StatusExpired, fmt.Sprintf("no operator answered within %v; nothing was permitted", time.Duration(s.config.OnApproval)))
 }
 
 // wake lets every waiting call look again.

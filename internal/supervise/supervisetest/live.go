@@ -25,6 +25,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/egress/proxy"
 	"github.com/podbottle/podbottle/internal/intercept"
@@ -203,6 +204,9 @@ func (l *Live) startSidecars(upstreamCA *x509.CertPool) {
 	queue, err := supervise.OpenQueue(l.Queue)
 	l.Must(err)
 	l.Cleanup(func() { _ = queue.Close() })
+	records, err := audit.Open(filepath.Join(l.Queue, supervise.AuditFile))
+	l.Must(err)
+	l.Cleanup(func() { _ = records.Close() })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	l.Must(err)
 	limits := mcpserver.DefaultLimits
@@ -210,7 +214,7 @@ func (l *Live) startSidecars(upstreamCA *x509.CertPool) {
 	server := &process{run: func(ctx context.Context) error {
 		return mcpserver.New(mcpserver.Config{
 			Slug: "demo-abc12", OnApproval: supervise.DefaultWait, RoutesFile: l.Routes, Containerfile: l.Bottle.Containerfile,
-			Limits: limits, Log: slog.New(slog.DiscardHandler),
+			Limits: limits, Audit: records, Log: slog.New(slog.DiscardHandler),
 		}, queue).Serve(ctx, listener)
 	}}
 	server.start()
