@@ -39,6 +39,7 @@ test: lint unit e2e e2e-reboot ## lint, unit tests and end-to-end tests: all tha
 unit: ## run the unit tests and the tests of the command line, with the race detector
 	hack/packages gcc gcc,libc6-dev
 	hack/packages /usr/sbin/sshd openssh-server
+	hack/packages dbus-daemon dbus-daemon
 	CGO_ENABLED=1 go test -race -timeout 40m -tags $(TAGS) ./...
 
 .PHONY: e2e

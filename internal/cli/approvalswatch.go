@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -73,7 +72,11 @@ func newApprovalsWatch(s Streams) *cobra.Command {
 			}
 			show := func(v supervise.View) error {
 				if format == "json" {
-					return json.NewEncoder(s.Out).Encode(v)
+					text, err := visible.Marshal(v)
+					if err == nil {
+						_, err = fmt.Fprintln(s.Out, text)
+					}
+					return err
 				}
 				_, err := fmt.Fprintf(s.Out, "%s  %s  %s  %s\n", v.Proposal.ShortID(), visible.String(v.Proposal.Slug), v.Proposal.Tool, v.Summary)
 				return err

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/manifest"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // tableFormat is what list prints without --format.
@@ -75,9 +77,16 @@ func printBottles(s Streams, bottles []bottle.Listed, format string) error {
 }
 
 func printJSON(s Streams, value any) error {
-	encoder := json.NewEncoder(s.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
+	text, err := visible.Marshal(value)
+	if err != nil {
+		return err
+	}
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, []byte(text+"\n"), "", "  "); err != nil {
+		return err
+	}
+	_, err = s.Out.Write(indented.Bytes())
+	return err
 }
 
 // printTable renders rows with a Go template in podman's dialect.

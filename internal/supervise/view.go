@@ -10,8 +10,8 @@ import (
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
-// View is a proposal as an operator sees it: everything that he decides on. Its
-// texts are safe to print.
+// View is a proposal as an operator sees it: everything that he decides on. All texts
+// but for those of Proposal, Response and Ask are safe to print.
 type View struct {
 	Proposal Proposal  `json:"proposal"`
 	Response *Response `json:"response"`

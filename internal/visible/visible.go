@@ -102,6 +102,27 @@ func JSON(text []byte) (string, error) {
 	return b.String(), nil
 }
 
+// Marshal is JSON of a value that is not JSON yet.
+func Marshal(value any) (string, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return "", err
+	}
+	return JSON(text)
+}
+
+// Cut shortens s to at most limit characters (runes), the last of which then is "…".
+func Cut(s string, limit int) string {
+	for at := range s {
+		if limit--; limit == 0 {
+			if end := s[at:]; utf8.RuneCountInString(end) > 1 {
+				return s[:at] + "…"
+			}
+		}
+	}
+	return s
+}
+
 // Clean reports whether String would return s unchanged.
 func Clean(s string) bool { return String(s) == s }
 

@@ -139,3 +139,22 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+func TestCut(t *testing.T) {
+	for s, want := range map[string]string{"": "", "abc": "abc", "abcd": "ab…", "äöü": "äöü", "äöüß": "äö…", "\xff\xff\xff\xff": "\xff\xff…"} {
+		if got := Cut(s, 3); got != want {
+			t.Errorf("%q is cut to %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestMarshal(t *testing.T) {
+	value := map[string]string{"a": "x\u009b2J\u202e", "b": "ä"}
+	got, err := Marshal(value)
+	if want := `{"a":"x\u009b2J\u202e","b":"ä"}`; err != nil || got != want {
+		t.Errorf("%s %v, want %s", got, err, want)
+	}
+	if _, err := Marshal(func() {}); err == nil {
+		t.Error("a function has JSON")
+	}
+}

@@ -5,15 +5,17 @@ package notify
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"html"
 	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
 
 	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // The desktop's notification service, as the Desktop Notifications Specification
@@ -39,11 +41,15 @@ func NewDesktop(ctx context.Context) (*Desktop, error) {
 // Close gives the connection back.
 func (d *Desktop) Close() error { return d.conn.Close() }
 
-// Notify shows that a proposal waits. The agent's own words are not in it; what is
-// may be taken for markup by the service, and is escaped.
+// maxBody bounds what is shown of a proposal, in characters: a screen holds no more.
+const maxBody = 300
+
+// Notify shows that a proposal waits. The agent's own words are not in it. What it
+// chose, such as hosts and paths, is made visible, cut, and escaped, since the service
+// may take it for markup.
 func (d *Desktop) Notify(ctx context.Context, v supervise.View) error {
-	summary := "podbottle: " + v.Proposal.Slug + " asks"
-	body := html.EscapeString(v.Summary) + "\npodbottle supervise"
+	summary := "podbottle: " + visible.String(v.Proposal.Slug) + " asks"
+	body := html.EscapeString(visible.Cut(visible.String(v.Summary), maxBody)) + "\npodbottle supervise"
 	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(byte(1)), "category": dbus.MakeVariant("im.received")}
 	const replaces, expires = uint32(0), int32(-1)
 	call := d.conn.Object(service, path).CallWithContext(ctx, service+".Notify", 0,
@@ -54,21 +60,27 @@ func (d *Desktop) Notify(ctx context.Context, v supervise.View) error {
 	return nil
 }
 
-// hookTime bounds how long a hook may run.
-const hookTime = time.Minute
+// hookTime bounds how long a hook may run, and hookWait how long what it left in the
+// background may keep its output open.
+const (
+	hookTime = time.Minute
+	hookWait = time.Second
+)
 
 // Hook runs a shell command with the proposal as JSON (supervise.View) on its
-// standard input. Nothing that the agent wrote is in its arguments or environment.
+// standard input, in which what a terminal could act upon is escaped. Nothing that the
+// agent wrote is in its arguments or environment. The error holds what it printed.
 func Hook(ctx context.Context, command string, v supervise.View) error {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
-	text, err := json.Marshal(v)
+	text, err := visible.Marshal(v)
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", command) // #nosec G204 -- the operator's own command
-	cmd.Stdin = bytes.NewReader(append(text, '\n'))
-	if output, err := cmd.CombinedOutput(); err != nil {
+	cmd.Stdin = strings.NewReader(text + "\n")
+	cmd.WaitDelay = hookWait
+	if output, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("hook %s: %w\n%s", command, err, bytes.TrimSpace(output))
 	}
 	return nil
