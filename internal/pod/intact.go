@@ -8,14 +8,11 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
 
-// breakage is what the tests of podbottle verify do to a bottle, to see that it is
-// found out. A released program has none: it is built with the tag breakage only.
-type breakage struct{}
+// unseen tells whether reading back is left out, which would find a breakage first.
+func unseen() bool { return false }
 
-func brokenBy() breakage { return breakage{} }
+// breakContainer breaks a container (package breakage).
+func breakContainer(*specgen.SpecGenerator, *blueprint.Bottle, blueprint.Container) {}
 
-func (breakage) network(blueprint.Network) bool { return false }
-
-func (breakage) container(*specgen.SpecGenerator, *blueprint.Bottle, blueprint.Container) {}
-
-func (breakage) unseen() bool { return false }
+// breakMembers adds to the containers of a bottle.
+func breakMembers(all []blueprint.Container) []blueprint.Container { return all }

@@ -11,6 +11,7 @@ import (
 	"github.com/containers/podman/v5/pkg/bindings/network"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/breakage"
 )
 
 // createNetworks creates both networks of a bottle and returns the addresses
@@ -38,7 +39,7 @@ func (c *Client) createNetwork(ctx context.Context, n blueprint.Network, labels 
 		Labels:   maps.Clone(labels),
 		Options:  n.Options,
 		// Never, but in a test of podbottle verify.
-		DNSEnabled: brokenBy().network(n),
+		DNSEnabled: n.Internal && breakage.Has("dns"),
 	})
 	if err != nil && strings.Contains(err.Error(), noSubnet) {
 		return created, fmt.Errorf("network %s: %w; every address range that Podman may use is taken: stop bottles, or add ranges to default_subnet_pools in containers.conf", n.Name, err)
@@ -46,7 +47,7 @@ func (c *Client) createNetwork(ctx context.Context, n blueprint.Network, labels 
 	if err != nil {
 		return created, fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	if brokenBy().unseen() {
+	if unseen() {
 		return created, nil
 	}
 	return created, sameNetwork(n, created)

@@ -91,7 +91,7 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 	}
 	h.runtime = runtime
 	inst.Unenforced = unenforced(b.Slice, h)
-	inst.containers = b.Containers(addresses)
+	inst.containers = breakMembers(b.Containers(addresses))
 
 	done = o.Steps("containers")
 	create, cctx := errgroup.WithContext(ctx)
@@ -126,7 +126,7 @@ func (c *Client) createVolumes(ctx context.Context, b *blueprint.Bottle) error {
 
 func (c *Client) createContainer(ctx context.Context, b *blueprint.Bottle, container blueprint.Container, h host) error {
 	spec := containerSpec(b, container, h)
-	brokenBy().container(spec, b, container)
+	breakContainer(spec, b, container)
 	if _, err := containers.CreateWithSpec(c.with(ctx), spec, nil); err != nil {
 		return fmt.Errorf("container %s: %w", container.Name, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
@@ -211,15 +212,9 @@ func modesProbe(_ context.Context, r *run) probe.Result {
 	return held("the file that was made for it is found", "no file of the bottle can be reached by others")
 }
 
-// exposed returns a file below dir that other users can read. A directory above it
-// that they cannot enter protects it.
+// exposed returns a file below dir that other users can read. What lies above dir is
+// not looked at: that a home directory is closed, or a temporary one, is no merit of the bottle's.
 func exposed(dir string) string {
-	for parent := dir; parent != "/"; parent = filepath.Dir(parent) {
-		info, err := os.Stat(parent)
-		if err != nil || info.Mode().Perm()&0o001 == 0 {
-			return ""
-		}
-	}
 	var found string
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -244,7 +239,7 @@ func escapesProbe(ctx context.Context, r *run) probe.Result {
 	var out bytes.Buffer
 	l := r.ownLauncher(&out, &out)
 	for _, service := range []blueprint.Service{blueprint.Agent, blueprint.Egress} {
-		if err := l.Logs(ctx, r.slug, string(service), false, false); err != nil {
+		if err := l.Logs(ctx, r.slug, string(service), false, breakage.Has("escapes")); err != nil {
 			return incomplete("%v", err)
 		}
 	}
@@ -275,6 +270,7 @@ func detachedProbe(ctx context.Context, r *run) probe.Result {
 		return incomplete("the bottle does not end: %v", err)
 	}
 	r.ended = true
+	breakEnd(ctx, r)
 	const patience = 5 * time.Second
 	left := r.left(mark)
 	for deadline := time.Now().Add(patience); left != "" && time.Now().Before(deadline); left = r.left(mark) {

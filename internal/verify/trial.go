@@ -155,7 +155,7 @@ func (r *run) trial() *bottle.Trial {
 	allowed.AuthScheme, allowed.TokenRef = egress.SchemeBearer, tokenVariable
 	return &bottle.Trial{
 		Command: []string{blueprint.Handover, "probe", "--hold", r.mark + "-hold-1"},
-		Routes:  []egress.Route{allowed, guarded},
+		Routes:  breakRoutes(s, allowed, guarded),
 		Hosts:   []blueprint.Host{{Name: s.Allowed, Addr: s.Addr}, {Name: s.Guarded, Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}, {Name: s.Unlisted, Addr: s.Addr}},
 	}
 }

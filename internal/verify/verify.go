@@ -99,6 +99,7 @@ func (r *run) attack(ctx context.Context) ([]probe.Result, error) {
 	for i := range results {
 		results[i] = r.judge(results[i])
 	}
+	breakState(r)
 	for _, p := range hostProbes() {
 		if p.life && !r.own {
 			continue

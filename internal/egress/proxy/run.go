@@ -92,6 +92,7 @@ func Run(ctx context.Context, args []string) error {
 		PreferHTTP2: f.preferHTTP2, GitGate: f.gitGate, Audit: records, Log: log,
 		AgentReady: func() error { return ready.Mark(f.runDir, ready.Agent) },
 	})
+	breakOpen(proxy)
 	routes := &reloader{proxy: proxy, dir: f.configDir, status: filepath.Join(f.runDir, egress.RoutesStatusFile)}
 	if err := routes.load(); err != nil {
 		return err

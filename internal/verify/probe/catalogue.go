@@ -96,7 +96,7 @@ func kernelProbes() []inside {
 		{Probe{ID: "kernel.seccomp", Tried: "read the seccomp mode", Control: "the kernel answers", Breach: "no filter is in force", Root: true}, kernelSeccomp},
 		{Probe{ID: "kernel.namespaces", Tried: "compare the namespaces with the host's", Control: "the host's are known", Breach: "one is the host's"}, kernelNamespaces},
 		{Probe{ID: "kernel.processes", Tried: "look for processes of the host in /proc", Control: "this process is there", Breach: "one is there", Root: true}, kernelProcesses},
-		{Probe{ID: "kernel.signals", Tried: "signal every process id", Control: "a process of its own is seen", Breach: "one outside the container takes a signal", Root: true}, kernelTrace},
+		{Probe{ID: "kernel.signals", Tried: "signal every process id", Control: "a process of its own takes it", Breach: "one outside the container takes it", Root: true}, kernelSignals},
 		{Probe{ID: "kernel.mount", Tried: "mount, bind, remount, unmount, pivot, and the newer calls for the same", Control: "getpid works", Breach: "one succeeds", Root: true}, kernelMount},
 		{Probe{ID: "kernel.calls", Tried: "bpf, io_uring, perf, userfaultfd, modules, kexec, file handles, swap, host name, kernel log, setns, chroot", Control: "getpid works", Breach: "one succeeds", Root: true}, kernelDangerous},
 		{Probe{ID: "kernel.users", Tried: "become another user", Control: "getpid works", Breach: "one call succeeds", Root: true}, kernelUsers},

@@ -130,6 +130,12 @@ func kernelNamespaces(_ context.Context, b *bottle) Result {
 	return held("%s", strings.Join(seen, " ")).with("the host's were read and are others")
 }
 
+// foreign are programs of the host.
+var foreign = map[string]bool{
+	"systemd": true, "conmon": true, "podman": true, "podbottle": true, "netavark": true, "pasta.avx2": true, "pasta": true,
+	"kthreadd": true, "runsc": true, "dbus-daemon": true,
+}
+
 // kernelProcesses wants to see the container's processes and no other.
 func kernelProcesses(context.Context, *bottle) Result {
 	paths, err := filepath.Glob("/proc/[0-9]*")
@@ -145,10 +151,8 @@ func kernelProcesses(context.Context, *bottle) Result {
 		if err != nil {
 			continue
 		}
-		for _, foreign := range []string{"systemd", "conmon", "podman", "netavark", "pasta", "kthreadd", "runsc", "dbus-daemon"} {
-			if strings.TrimSpace(string(text)) == foreign {
-				return breach("%s is %s, a process of the host", path, foreign)
-			}
+		if foreign[strings.TrimSpace(string(text))] {
+			return breach("%s is %s, a process of the host", path, strings.TrimSpace(string(text)))
 		}
 	}
 	if !self {
@@ -311,7 +315,7 @@ func kernelFiles(context.Context, *bottle) Result {
 	write := []string{
 		"/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/randomize_va_space",
 		"/proc/irq/0/smp_affinity", "/proc/bus/pci", "/proc/acpi/wakeup", "/sys/kernel/uevent_helper", "/sys/power/state", "/sys/class/net", "/sys/fs/cgroup/cgroup.procs",
-		"/sys/fs/cgroup/release_agent", "/sys/kernel/mm/transparent_hugepage/enabled",
+		"/sys/fs/cgroup/release_agent", "/sys/kernel/mm/transparent_hugepage/enabled", "/proc/sys/net/ipv4/ip_forward",
 	}
 	read := []string{"/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/keys", "/proc/sched_debug", "/sys/firmware/acpi/tables/DSDT", "/sys/kernel/debug/tracing/trace", "/proc/scsi/scsi", "/sys/devices/virtual/powercap"}
 	if _, err := os.ReadFile("/proc/self/stat"); err != nil {
@@ -341,30 +345,37 @@ func kernelFiles(context.Context, *bottle) Result {
 	return held("%d files for writing, %d for reading, none opens", len(write), len(read)).with("/proc/self/stat can be read")
 }
 
-// kernelTrace tries the memory of processes that are not the agent's: in the
-// container there are none, so it tries the first process as another user would.
-func kernelTrace(_ context.Context, _ *bottle) Result {
-	command := exec.Command("/proc/self/exe", "probe", "--hold", "traced") // #nosec G204 -- this program
+// kernelSignals sends the signal that only asks (kill(2)) to every process id. A
+// process that takes it is one of the container's or a breach.
+func kernelSignals(context.Context, *bottle) Result {
+	command := exec.Command("/proc/self/exe", "probe", "--hold", "signalled") // #nosec G204 -- this program
 	if err := command.Start(); err != nil {
 		return incomplete("no process for the control: %v", err)
 	}
 	defer func() { _ = command.Process.Kill(); _ = command.Wait() }()
-	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", command.Process.Pid)); err != nil {
-		return incomplete("a process of its own cannot be seen: %v", err)
-	}
+	most := max(1<<15, command.Process.Pid+1<<10)
+	own := false
 	var outside []string
-	for pid := 1; pid < 1<<13; pid++ {
+	for pid := 1; pid < most; pid++ {
 		if unix.Kill(pid, 0) != nil {
 			continue
 		}
-		if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err != nil {
-			outside = append(outside, strconv.Itoa(pid))
+		own = own || pid == command.Process.Pid
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)) // #nosec G304 -- of /proc
+		if err != nil && unix.Kill(pid, 0) != nil {
+			continue // it has ended meanwhile
+		}
+		if err != nil || foreign[strings.TrimSpace(string(name))] {
+			outside = append(outside, fmt.Sprintf("%d (%s)", pid, strings.TrimSpace(string(name))))
 		}
 	}
-	if len(outside) > 0 {
-		return breach("processes that /proc does not show take signals: %s", strings.Join(outside, " "))
+	switch {
+	case !own:
+		return incomplete("not even a process of its own takes a signal")
+	case len(outside) > 0:
+		return breach("processes that are not of the container take signals: %s", strings.Join(outside, " "))
 	}
-	return held("8191 process ids, none of them outside the container").with("a process of its own was seen")
+	return held("%d process ids, none of them outside the container", most-1).with("a process of its own takes it")
 }
 
 // nested is what a process in a new user namespace could do.

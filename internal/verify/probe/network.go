@@ -223,18 +223,20 @@ func netAddRoute(_ context.Context, b *bottle) Result {
 	if err != nil || len(interfaces) < 2 {
 		return incomplete("the interfaces cannot be listed: %v", err)
 	}
-	err = addRoute(b.task.Gateway)
+	err = changeRoute(unix.RTM_NEWROUTE, b.task.Gateway)
 	if err == nil {
+		_ = changeRoute(unix.RTM_DELROUTE, b.task.Gateway)
 		return breach("the kernel took a route by %s", b.task.Gateway)
 	}
 	return held("%v", err).with("the interfaces were listed over netlink")
 }
 
-func addRoute(gateway netip.Addr) error {
+// changeRoute adds the route, or removes it again.
+func changeRoute(kind uint16, gateway netip.Addr) error {
 	const length = 44
 	message := make([]byte, 0, length)
 	message = binary.NativeEndian.AppendUint32(message, length)
-	message = binary.NativeEndian.AppendUint16(message, unix.RTM_NEWROUTE)
+	message = binary.NativeEndian.AppendUint16(message, kind)
 	message = binary.NativeEndian.AppendUint16(message, unix.NLM_F_REQUEST|unix.NLM_F_ACK|unix.NLM_F_CREATE)
 	message = append(message, 1, 0, 0, 0, 0, 0, 0, 0) // sequence, port
 	message = append(message, unix.AF_INET, 32, 0, 0, unix.RT_TABLE_MAIN, unix.RTPROT_BOOT, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST, 0, 0, 0, 0)
@@ -243,7 +245,7 @@ func addRoute(gateway netip.Addr) error {
 	message = append(message, gateway.AsSlice()...)
 	message = binary.NativeEndian.AppendUint16(message, 8)
 	message = binary.NativeEndian.AppendUint16(message, unix.RTA_DST)
-	message = append(message, 198, 51, 100, 1)
+	message = append(message, 198, 51, 100, 77) // no other probe's
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/podbottle/podbottle/internal/breakage"
 )
 
 // Task tells the probes where things are. It is handed over on standard input,
@@ -120,6 +122,9 @@ func Main(ctx context.Context, args []string) error {
 func holdOn(ctx context.Context, text []string) error {
 	for _, t := range text {
 		fmt.Printf("%s%s\n", Escapes, t)
+	}
+	if breakage.Has("neighbour") {
+		answerMulticast()
 	}
 	<-ctx.Done()
 	return nil

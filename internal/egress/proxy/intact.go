@@ -1,0 +1,6 @@
+//go:build !breakage
+
+package proxy
+
+// breakOpen breaks the proxy (package breakage).
+func breakOpen(*Proxy) {}

@@ -1,0 +1,57 @@
+//go:build breakage
+
+package verify
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/podbottle/podbottle/internal/breakage"
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/verify/probe"
+)
+
+// breakRoutes breaks the routes of the trial: the allowed host's and the guarded one's.
+func breakRoutes(s probe.Server, routes ...egress.Route) []egress.Route {
+	allowed, guarded := &routes[0], &routes[1]
+	if breakage.Has("paths") {
+		allowed.PathAllowlist = nil
+	}
+	if breakage.Has("reflection") {
+		allowed.AllowReflection = true
+	}
+	if breakage.Has("special") {
+		guarded.SSRFIPAllowlist = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	}
+	if breakage.Has("unlisted") {
+		unlisted := *allowed
+		unlisted.Host, unlisted.AuthScheme, unlisted.TokenRef = s.Unlisted, "", ""
+		routes = append(routes, unlisted)
+	}
+	return routes
+}
+
+// breakState breaks the bottle's directories.
+func breakState(r *run) {
+	dir := r.stateDirs()[0]
+	if breakage.Has("state") {
+		_ = os.WriteFile(filepath.Join(dir, "leaked"), []byte(r.token), 0o600)
+	}
+	if breakage.Has("modes") {
+		_ = os.Chmod(dir, 0o755)
+		_ = os.WriteFile(filepath.Join(dir, "open"), nil, 0o644)
+	}
+}
+
+// breakEnd breaks the end of a bottle.
+func breakEnd(ctx context.Context, r *run) {
+	if breakage.Has("detached") {
+		_ = exec.CommandContext(ctx, "sh", "-c", "sleep 10; : bot-bottle-"+r.slug).Start()
+	}
+	if breakage.Has("leftovers") {
+		_ = os.MkdirAll(r.stateDirs()[0], 0o700)
+	}
+}

@@ -1,0 +1,19 @@
+//go:build !breakage
+
+package verify
+
+import (
+	"context"
+
+	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/verify/probe"
+)
+
+// breakRoutes breaks the routes of the trial (package breakage).
+func breakRoutes(_ probe.Server, routes ...egress.Route) []egress.Route { return routes }
+
+// breakState breaks the bottle's directories.
+func breakState(*run) {}
+
+// breakEnd breaks the end of a bottle.
+func breakEnd(context.Context, *run) {}
