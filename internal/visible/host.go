@@ -57,14 +57,17 @@ func imitations(ascii, unicodeForm string, familiar []string) []string {
 		name = strings.TrimPrefix(name, "*.")
 		switch {
 		case name == "" || ascii == name || domain == registrable(name):
-		case skeleton(unicodeForm) == skeleton(name), skeleton(registrable(unicodeForm)) == skeleton(registrable(name)):
+		case skeleton(unicodeForm) == skeleton(name):
 			warnings = append(warnings, fmt.Sprintf("%s looks like %s but is another host", String(ascii), String(name)))
+		case skeleton(registrable(unicodeForm)) == skeleton(registrable(name)):
+			warnings = append(warnings, fmt.Sprintf("%s looks like %s but is another host", String(domain), String(registrable(name))))
 		case strings.HasPrefix(ascii, name+".") || strings.Contains(ascii, "."+name+"."):
 			warnings = append(warnings, fmt.Sprintf("%s is not part of %s: it belongs to %s", String(ascii), String(name), String(domain)))
 		case oneEdit(registrable(ascii), registrable(name)):
 			warnings = append(warnings, fmt.Sprintf("%s differs by one letter from %s", String(domain), String(registrable(name))))
 		}
 	}
+	slices.Sort(warnings) // several names have one domain
 	return slices.Compact(warnings)
 }
 

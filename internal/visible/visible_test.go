@@ -3,6 +3,7 @@ package visible
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -77,6 +78,9 @@ func TestHost(t *testing.T) {
 		}
 		if test.warning == "" && all != "" || !strings.Contains(all, test.warning) {
 			t.Errorf("Host(%q) warns %q, want %q", test.host, all, test.warning)
+		}
+		if once := slices.Compact(slices.Sorted(slices.Values(warnings))); len(once) != len(warnings) {
+			t.Errorf("Host(%q) warns twice: %q", test.host, warnings)
 		}
 		if !Clean(all) {
 			t.Errorf("Host(%q): warnings %q are not clean", test.host, all)

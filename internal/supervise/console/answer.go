@@ -21,6 +21,7 @@ type grant struct {
 
 // prepared is a grant that is worked out, to be shown.
 type prepared struct {
+	id    string // of the proposal
 	grant grant
 	err   error
 }
@@ -28,6 +29,7 @@ type prepared struct {
 // prepare works out what the approval grants, which is what will be granted.
 func (m Model) prepare() tea.Cmd {
 	s, g, now := m.subject, m.pending, m.outside.Now()
+	id := s.entry.Proposal.ID
 	return func() tea.Msg {
 		if s.image() {
 			file := s.file
@@ -35,18 +37,18 @@ func (m Model) prepare() tea.Cmd {
 				file = []byte(s.entry.Proposal.Capability.Containerfile)
 			}
 			g.rebuild = supervise.RebuildGrant{Current: s.view.Current, File: file, By: m.outside.By}
-			return prepared{grant: g}
+			return prepared{id: id, grant: g}
 		}
 		var err error
 		g.routes, err = s.bottle.Grant(*s.view.Ask, g.scope, s.period, g.tokenRef, now)
 		g.routes.Token, g.routes.Modified, g.routes.By = g.token, s.ask != nil, m.outside.By
-		return prepared{g, err}
+		return prepared{id, g, err}
 	}
 }
 
 func (m Model) takePrepared(p prepared) Model {
-	if m.screen != detail && m.screen != prompt {
-		return m
+	if m.screen != detail && m.screen != prompt || p.id != m.subject.entry.Proposal.ID {
+		return m // another one is looked at by now
 	}
 	if p.err != nil {
 		m.screen = detail
@@ -58,15 +60,13 @@ func (m Model) takePrepared(p prepared) Model {
 	return m
 }
 
-func (m Model) keyInConfirm(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) keyInConfirm(key tea.KeyMsg) (Model, tea.Cmd) {
 	switch key.String() {
 	case "y":
 		m.screen, m.status = working, ""
 		return m, m.give()
-	case "up", "down", "pgup", "pgdown", "j", "k":
-		var cmd tea.Cmd
-		m.text, cmd = m.text.Update(key)
-		return m, cmd
+	case "up", "down", "pgup", "pgdown", "home", "end", "j", "k":
+		return m.scroll(key), nil
 	}
 	m.screen = detail
 	m.layOut()
@@ -130,7 +130,7 @@ func (m Model) ask(q question) Model {
 	return m
 }
 
-func (m Model) keyInPrompt(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) keyInPrompt(key tea.KeyMsg) (Model, tea.Cmd) {
 	switch key.Type {
 	case tea.KeyEsc:
 		m.screen = detail
@@ -143,7 +143,7 @@ func (m Model) keyInPrompt(key tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return m, cmd
 }
 
-func (m Model) answerPrompt(text string) (tea.Model, tea.Cmd) {
+func (m Model) answerPrompt(text string) (Model, tea.Cmd) {
 	switch m.asking {
 	case reason:
 		if text == "" {
@@ -164,7 +164,10 @@ func (m Model) answerPrompt(text string) (tea.Model, tea.Cmd) {
 		return m, nil
 	}
 	value, ok := m.outside.Lookup(text)
-	if !ok || value == "" {
+	switch {
+	case text == "":
+		return m.say("Name the variable that holds the credential.", true), nil
+	case !ok || value == "":
 		return m.say("The variable "+text+" is not set here. Leave, set it, and come back.", true), nil
 	}
 	m.pending.tokenRef, m.pending.token = text, secret.New(value)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
 
 	"github.com/podbottle/podbottle/internal/supervise"
 	"github.com/podbottle/podbottle/internal/supervise/supervisetest"
@@ -227,20 +228,50 @@ func TestAnsweredElsewhere(t *testing.T) {
 	}
 }
 
+// TestAnotherIsLookedAt answers a question about one proposal when another is open.
+func TestAnotherIsLookedAt(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.press("enter")
+	late := o.model.prepare()().(prepared)
+	late.id = strings.Repeat("0", len(late.id))
+	o.handle(late)
+	o.press("y")
+	o.shows("asks with egress-block")
+	if o.passes("/wanted/x") {
+		t.Error("what was worked out for another proposal was approved")
+	}
+	o.press("r", "no", "enter")
+	o.hears(answer)
+}
+
 // TestAnyWindow draws every screen in windows of all sizes.
 func TestAnyWindow(t *testing.T) {
 	o := newOperator(t)
-	answer := o.ask()
-	for _, keys := range [][]string{{}, {"enter"}, {"r"}, {"esc", "b"}} {
-		o.press(keys...)
-		for width := range 130 {
-			for _, height := range []int{0, 1, 2, 5, 24, 60} {
+	answer, _ := o.bottle.Ask("egress-block", map[string]any{
+		"host": "known.example.org", "path_allowlist": []string{"/wanted/"},
+		"justification": strings.Repeat("漢字", 60) + "\n\n" + strings.Repeat("long ", 200) + strings.Repeat("x", 300) + "a\u0300\u0301\u0302\u0303\x1b[2J\u202e",
+	})
+	o.reload()
+	for _, screen := range []struct {
+		keys []string
+		hint string // that is always in sight
+	}{
+		{nil, "enter look"}, {[]string{"enter"}, "esc back"}, {[]string{"r", "why"}, "esc back"}, {[]string{"esc", "b"}, "y approves"},
+	} {
+		o.press(screen.keys...)
+		for width := 0; width < 130; width += 1 + width/20 {
+			for _, height := range []int{0, 1, 2, 5, 10, 24, 60} {
 				o.handle(tea.WindowSizeMsg{Width: width, Height: height})
 				shown := o.model.View()
-				for line := range strings.SplitSeq(shown, "\n") {
-					if got := len([]rune(line)); width > 0 && got > width {
+				lines := strings.Split(shown, "\n")
+				for _, line := range lines {
+					if got := ansi.StringWidth(line); width > 0 && got > width {
 						t.Fatalf("%d x %d: a line of %d columns: %q", width, height, got, line)
 					}
+				}
+				if width >= 40 && height >= 10 && (len(lines) > height || !strings.Contains(shown, screen.hint)) {
+					t.Fatalf("%d x %d: %d lines, want no more and %q:\n%s", width, height, len(lines), screen.hint, shown)
 				}
 			}
 		}
@@ -250,4 +281,21 @@ func TestAnyWindow(t *testing.T) {
 	if !o.quit {
 		t.Error("ctrl-c does not leave")
 	}
+}
+
+// TestScroll reads to the end of a proposal in a small window.
+func TestScroll(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.handle(tea.WindowSizeMsg{Width: 40, Height: 10})
+	o.press("enter")
+	o.shows("more below", "Lets every kind")
+	o.press("G")
+	o.shows("more above", "/wanted/")
+	o.press("f", "nonsense", "enter", "esc", "G") // the answer takes up room
+	o.shows("more above", "is no period", "/wanted/")
+	o.press("g")
+	o.shows("Lets every kind")
+	o.press("r", "no", "enter")
+	o.hears(answer)
 }

@@ -29,7 +29,7 @@ func (m *Model) look() {
 
 func (s subject) image() bool { return s.entry.Proposal.Tool == supervise.ToolCapability }
 
-func (m Model) keyInDetail(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) keyInDetail(key tea.KeyMsg) (Model, tea.Cmd) {
 	switch key.String() {
 	case "q", "esc", "left":
 		m.screen, m.status = list, ""
@@ -50,14 +50,25 @@ func (m Model) keyInDetail(key tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case "m":
 		return m.approve(supervise.ScopeManifest)
 	}
-	var cmd tea.Cmd
-	m.text, cmd = m.text.Update(key)
-	return m, cmd
+	return m.scroll(key), nil
+}
+
+// scroll moves through the text.
+func (m Model) scroll(key tea.KeyMsg) Model {
+	switch key.String() {
+	case "home", "g":
+		m.text.GotoTop()
+	case "end", "G":
+		m.text.GotoBottom()
+	default:
+		m.text, _ = m.text.Update(key)
+	}
+	return m
 }
 
 // approve begins an approval. Where a new credential goes along, the operator names
 // the variable that holds it first: the name that the agent gave is never taken.
-func (m Model) approve(scope supervise.Scope) (tea.Model, tea.Cmd) {
+func (m Model) approve(scope supervise.Scope) (Model, tea.Cmd) {
 	s := m.subject
 	switch {
 	case s.view.Problem != "":

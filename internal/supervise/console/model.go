@@ -117,10 +117,15 @@ func (m Model) load() tea.Msg {
 
 // Update implements tea.Model.
 func (m Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
+	next, cmd := m.update(message)
+	next.layOut() // what stands below the text may have another height now
+	return next, cmd
+}
+
+func (m Model) update(message tea.Msg) (Model, tea.Cmd) {
 	switch message := message.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = message.Width, message.Height
-		m.layOut()
 		return m, nil
 	case tick:
 		return m, tea.Batch(m.load, wait())
@@ -143,7 +148,7 @@ func (m Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
-func (m Model) key(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) key(key tea.KeyMsg) (Model, tea.Cmd) {
 	switch m.screen {
 	case list:
 		return m.keyInList(key)
@@ -182,7 +187,7 @@ func (m Model) index(id string) int {
 	return slices.IndexFunc(m.entries, func(e supervise.Entry) bool { return e.Proposal.ID == id })
 }
 
-func (m Model) keyInList(key tea.KeyMsg) (tea.Model, tea.Cmd) {
+func (m Model) keyInList(key tea.KeyMsg) (Model, tea.Cmd) {
 	at := m.index(m.chosen)
 	switch key.String() {
 	case "q", "esc":

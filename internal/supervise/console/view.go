@@ -1,7 +1,9 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,12 +24,10 @@ var (
 	cursor = lipgloss.NewStyle().Reverse(true)
 )
 
-// Lines around the text: the title and an empty line above, the status and the keys below.
-const frame = 4
-
-// layOut fits the text to the window.
+// layOut fits the text to the window and to what stands below it.
 func (m *Model) layOut() {
-	m.text.Width, m.text.Height = m.width, max(m.height-frame, 1)
+	m.input.Width = max(m.width-len(m.input.Prompt)-1, 1)
+	m.text.Width, m.text.Height = m.width, m.room()
 	switch m.screen {
 	case detail, prompt, working:
 		m.text.SetContent(m.subject.render(m.width))
@@ -36,36 +36,77 @@ func (m *Model) layOut() {
 	}
 }
 
+// room is how many lines are left between the title with the line below it and the footer.
+func (m Model) room() int { return max(m.height-2-len(m.footer()), 1) }
+
 // View implements tea.Model.
 func (m Model) View() string {
-	title, body, keys := "", m.text.View(), ""
+	title, hint, body := "", m.scrollHint(), m.text.View()
 	switch m.screen {
 	case list:
-		title, body, keys = m.listTitle(), m.renderList(), "↑/↓ choose · enter look · q leave"
-	case detail:
-		title, keys = m.subject.title(), m.subject.keys()
-	case prompt:
-		title, keys = m.subject.title(), m.asking.label()+" "+m.input.View()+faint.Render("  (esc: back)")
+		title, hint, body = m.listTitle(), "", m.renderList()
 	case confirm:
-		title, keys = "Approve this?", bold.Render("y")+" approves, any other key goes back"
-	case working:
-		title, keys = m.subject.title(), "one moment…"
+		title = "Approve this?"
+	default:
+		title = m.subject.title()
 	}
-	status := strings.Split(ansi.Wrap(m.status, m.width, ""), "\n")
-	room := max(m.height-frame+1-len(status), 1)
 	lines := strings.Split(body, "\n")
-	for len(lines) < room {
+	for len(lines) < m.room() {
 		lines = append(lines, "")
 	}
-	rows := append([]string{bold.Render(title), ""}, lines[:room]...)
-	for _, line := range status {
-		rows = append(rows, m.statusStyle().Render(line))
-	}
-	rows = append(rows, keys)
+	rows := slices.Concat([]string{bold.Render(title), faint.Render(hint)}, lines[:m.room()], m.footer())
 	for i := range rows {
 		rows[i] = ansi.Truncate(rows[i], m.width, "…")
 	}
 	return strings.Join(rows, "\n")
+}
+
+// scrollHint says that there is more than the window shows.
+func (m Model) scrollHint() string {
+	above, below := !m.text.AtTop(), !m.text.AtBottom()
+	switch {
+	case above && below:
+		return "↑ ↓ more above and below"
+	case above:
+		return "↑ more above"
+	case below:
+		return "↓ more below"
+	}
+	return ""
+}
+
+// footer is what happened last, and what can be done.
+func (m Model) footer() []string {
+	var lines []string
+	for line := range strings.SplitSeq(ansi.Wrap(m.status, m.width, ""), "\n") {
+		lines = append(lines, m.statusStyle().Render(line))
+	}
+	switch m.screen {
+	case list:
+		return append(lines, fill(m.width, "↑/↓ choose", "enter look", "q leave")...)
+	case detail:
+		return append(lines, fill(m.width, m.subject.keys()...)...)
+	case prompt:
+		label := strings.Split(ansi.Wrap(m.asking.label(), m.width, ""), "\n")
+		return append(append(lines, label...), m.input.View(), faint.Render("enter answers · esc back"))
+	case confirm:
+		return append(lines, fill(m.width, bold.Render("y")+" approves", "any other key goes back")...)
+	}
+	return append(lines, "one moment…")
+}
+
+// fill puts as many parts into each line as it holds.
+func fill(width int, parts ...string) []string {
+	lines := []string{parts[0]}
+	for _, part := range parts[1:] {
+		longer := lines[len(lines)-1] + " · " + part
+		if ansi.StringWidth(longer) <= width {
+			lines[len(lines)-1] = longer
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
 }
 
 func (m Model) statusStyle() lipgloss.Style {
@@ -89,20 +130,30 @@ func (m Model) renderList() string {
 	if len(m.entries) == 0 {
 		return faint.Render("Nothing waits. What an agent asks for appears here by itself.")
 	}
-	rows := []string{faint.Render(fmt.Sprintf("  %-24s  %-14s  %s", "BOTTLE", "WAITS SINCE", "ASKS FOR"))}
-	for _, e := range m.entries {
-		p := e.Proposal
-		row := fmt.Sprintf("%-24s  %-14s  %s", ansi.Truncate(p.Slug, 24, "…"), units.HumanDuration(m.outside.Now().Sub(p.Time)), p.Asks())
-		if p.ID == m.chosen {
-			rows = append(rows, cursor.Render("> "+row))
+	bottle, since := "BOTTLE", "WAITS"
+	columns := make([][2]string, len(m.entries))
+	for i, e := range m.entries {
+		columns[i] = [2]string{ansi.Truncate(e.Proposal.Slug, 24, "…"), units.HumanDuration(m.outside.Now().Sub(e.Proposal.Time))}
+	}
+	first, second := len(bottle), len(since)
+	for _, c := range columns {
+		first, second = max(first, ansi.StringWidth(c[0])), max(second, ansi.StringWidth(c[1]))
+	}
+	row := func(bottle, since, asks string) string {
+		return fmt.Sprintf("%-*s  %-*s  %s", first, bottle, second, since, asks)
+	}
+	rows := []string{faint.Render("  " + row(bottle, since, "ASKS FOR"))}
+	for i, e := range m.entries {
+		line := row(columns[i][0], columns[i][1], e.Proposal.Asks())
+		if e.Proposal.ID == m.chosen {
+			rows = append(rows, cursor.Render("> "+line))
 		} else {
-			rows = append(rows, "  "+row)
+			rows = append(rows, "  "+line)
 		}
 	}
 	// The chosen one stays in sight below the headings.
-	room := max(m.height-frame-1, 1)
-	first := max(m.index(m.chosen)-room+1, 0)
-	return strings.Join(append(rows[:1:1], rows[1+first:]...), "\n")
+	hidden := max(m.index(m.chosen)-max(m.room()-1, 1)+1, 0)
+	return strings.Join(append(rows[:1:1], rows[1+hidden:]...), "\n")
 }
 
 func (s subject) title() string {
@@ -114,16 +165,16 @@ func (s subject) title() string {
 	return title
 }
 
-func (s subject) keys() string {
+func (s subject) keys() []string {
 	if s.image() {
-		return "b approve for this bottle · e edit · r reject · ↑/↓ scroll · esc back"
+		return []string{"b approve for this bottle", "e edit", "r reject", "esc back"}
 	}
 	once, hold := " "+short(supervise.OnceFor), ""
 	if s.period > 0 {
 		hold = " " + short(s.period)
 		once = hold
 	}
-	return "o once" + once + " · b bottle" + hold + " · m manifest · f for · e edit · r reject · esc back"
+	return []string{"o once" + once, "b bottle" + hold, "m manifest", "f for", "e edit", "r reject", "esc back"}
 }
 
 // short writes a period without its zero seconds and minutes.
@@ -195,30 +246,45 @@ func renderDiff(diff string, width int) string {
 // renderGrant is all that the approval does.
 func (m Model) renderGrant() string {
 	s, g := m.subject, m.pending
-	var parts []string
 	if s.image() {
-		parts = append(parts, s.view.Summary, renderDiff(s.view.Diff, m.width))
-		return ansi.Wrap(strings.Join(parts, "\n\n"), m.width, "")
+		return m.paragraphs(bold.Render(m.wrap(s.view.Summary)), m.renderWarnings(s.view.Warnings), renderDiff(s.view.Diff, m.width))
 	}
-	parts = append(parts, bold.Render(ansi.Wrap(g.routes.Change.Summary, m.width, "")))
-	switch g.scope {
-	case supervise.ScopeOnce:
-		parts = append(parts, "Once: it is taken back by itself.")
-	case supervise.ScopeBottle:
-		parts = append(parts, "For this bottle, as long as it runs.")
-	case supervise.ScopeManifest:
-		parts = append(parts, "For this bottle, and written into its manifest for its next starts:")
-	}
+	change := g.routes.Change
+	parts := []string{bold.Render(m.wrap(change.Summary)), m.renderWarnings(change.Warnings), m.wrap(g.reach())}
 	if g.tokenRef != "" {
-		parts = append(parts, "The credential is the value of "+g.tokenRef+" in this shell.")
+		parts = append(parts, m.wrap("The credential is the value of "+visible.String(g.tokenRef)+" in this shell."))
 	}
 	if g.scope == supervise.ScopeManifest {
-		diff := g.routes.Manifest.Diff
-		if diff == "" {
-			diff = "(the manifest has it already)"
-		}
+		diff := cmp.Or(g.routes.Manifest.Diff, "(the manifest has it already)")
 		parts = append(parts, renderDiff(strings.Join(visible.Lines(diff), "\n"), m.width))
 	}
-	parts = append(parts, "The live routes:", renderDiff(strings.Join(visible.Lines(g.routes.Change.Diff), "\n"), m.width))
-	return strings.Join(parts, "\n\n")
+	return m.paragraphs(append(parts, "The bottle that runs:", renderDiff(strings.Join(visible.Lines(change.Diff), "\n"), m.width))...)
+}
+
+// reach says how far the approval reaches.
+func (g grant) reach() string {
+	switch {
+	case g.scope == supervise.ScopeOnce:
+		return "Once: it is taken back by itself."
+	case g.scope == supervise.ScopeManifest:
+		return "For this bottle, and written into its manifest for its next starts:"
+	case !g.routes.Until.IsZero():
+		return "For this bottle, as long as it runs, and no longer than that."
+	}
+	return "For this bottle, as long as it runs."
+}
+
+func (m Model) renderWarnings(warnings []string) string {
+	var lines []string
+	for _, w := range warnings {
+		lines = append(lines, notice.Render(m.wrap("! "+w)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (m Model) wrap(text string) string { return ansi.Wrap(text, m.width, "") }
+
+// paragraphs sets texts apart, without those that are empty.
+func (Model) paragraphs(texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(text string) bool { return text == "" }), "\n\n")
 }
