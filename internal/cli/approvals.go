@@ -73,6 +73,9 @@ func newApprovalsShow(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if format != "" && format != "json" {
+				return fmt.Errorf("--format %q is unknown; it can be json", format)
+			}
 			view := b.View(entry, time.Now(), time.Time{})
 			if format == "json" {
 				return printJSON(s, view)
@@ -131,7 +134,7 @@ variable that the agent names is never used by itself.`,
 	}
 	cmd.Flags().StringVar(&f.scope, "scope", "", "once, bottle or manifest")
 	cmd.Flags().DurationVar(&f.period, "for", 0, "how long it holds")
-	cmd.Flags().StringVar(&f.modified, "modified", "", "grant what this file says (YAML or JSON, the member ask of show --format json) instead; - for standard input")
+	cmd.Flags().StringVar(&f.modified, "modified", "", "grant what this file says instead (YAML or JSON as the member ask of show --format json, or a Containerfile); - for standard input")
 	cmd.Flags().StringVar(&f.notes, "notes", "", "a text for the agent")
 	cmd.Flags().StringVar(&f.tokenEnv, "token-env", "", "variable that holds the new credential")
 	cmd.Flags().BoolVar(&f.tokenIn, "token-stdin", false, "read the new credential from standard input")
@@ -165,18 +168,12 @@ func newApprovalsDeny(s Streams) *cobra.Command {
 
 // approve grants a proposal as the flags say.
 func (f approveFlags) approve(cmd *cobra.Command, s Streams, b supervise.Bottle, p supervise.Proposal) (supervise.Response, error) {
+	if f.modified == "-" && f.tokenIn {
+		return supervise.Response{}, errors.New("standard input cannot be both the modified proposal and the credential")
+	}
 	operator := supervise.CurrentOperator("approvals approve", os.LookupEnv)
 	if p.Tool == supervise.ToolCapability {
-		if f.scope != string(supervise.ScopeBottle) || f.period != 0 || f.modified != "" {
-			return supervise.Response{}, errors.New("a new image is for this bottle: say --scope bottle, and neither --for nor --modified")
-		}
-		current, err := b.CurrentContainerfile()
-		if err != nil {
-			return supervise.Response{}, err
-		}
-		return b.ApproveRebuild(cmd.Context(), p, supervise.RebuildGrant{
-			Current: current, File: []byte(p.Capability.Containerfile), Notes: f.notes, By: operator,
-		})
+		return f.approveImage(cmd, s, b, p, operator)
 	}
 	if f.scope == "" {
 		return supervise.Response{}, errors.New("say how far the approval reaches: --scope once, --scope bottle or --scope manifest")
@@ -197,28 +194,46 @@ func (f approveFlags) approve(cmd *cobra.Command, s Streams, b supervise.Bottle,
 	return b.Approve(cmd.Context(), p, grant)
 }
 
+func (f approveFlags) approveImage(cmd *cobra.Command, s Streams, b supervise.Bottle, p supervise.Proposal, operator supervise.Operator) (supervise.Response, error) {
+	if f.scope != string(supervise.ScopeBottle) || f.period != 0 || f.tokenEnv != "" || f.tokenIn {
+		return supervise.Response{}, errors.New("a new image is for this bottle and has no end and no credential: say --scope bottle")
+	}
+	current, err := b.CurrentContainerfile()
+	if err != nil {
+		return supervise.Response{}, err
+	}
+	file := []byte(p.Capability.Containerfile)
+	if f.modified != "" {
+		if file, err = f.readModified(s); err != nil {
+			return supervise.Response{}, err
+		}
+	}
+	return b.ApproveRebuild(cmd.Context(), p, supervise.RebuildGrant{Current: current, File: file, Notes: f.notes, By: operator})
+}
+
 // ask is what is granted: what the proposal asks for, or the file of --modified.
 func (f approveFlags) ask(s Streams, p supervise.Proposal) (supervise.Ask, error) {
 	if f.modified == "" {
 		return p.Ask()
 	}
-	if f.modified == "-" && f.tokenIn {
-		return supervise.Ask{}, errors.New("standard input cannot be both the modified proposal and the credential")
-	}
-	in := io.Reader(s.In)
-	if f.modified != "-" {
-		file, err := os.Open(f.modified)
-		if err != nil {
-			return supervise.Ask{}, err
-		}
-		defer file.Close()
-		in = file
-	}
-	text, err := io.ReadAll(io.LimitReader(in, supervise.MaxProposal))
+	text, err := f.readModified(s)
 	if err != nil {
 		return supervise.Ask{}, err
 	}
 	return supervise.ParseAsk(text)
+}
+
+// readModified reads the file of --modified.
+func (f approveFlags) readModified(s Streams) ([]byte, error) {
+	if f.modified == "-" {
+		return io.ReadAll(io.LimitReader(s.In, supervise.MaxProposal))
+	}
+	file, err := os.Open(f.modified)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, supervise.MaxProposal))
 }
 
 // token is the value for a new credential; empty when no flag gives one.

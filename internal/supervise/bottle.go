@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -106,7 +107,8 @@ func (b Bottle) Decided() ([]Entry, []error) {
 		return nil, []error{err}
 	}
 	defer q.Close()
-	return q.Decided()
+	entries, damaged := q.Decided()
+	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Proposal.Slug != b.Slug }), damaged
 }
 
 // Preview works out what approving ask would do to the live routes and the firewall.

@@ -326,13 +326,14 @@ func TestApproveRebuild(t *testing.T) {
 	}
 	steps = nil
 	l.Rebuild.Write = func(_ context.Context, file []byte) error { steps = append(steps, string(file)); return nil }
-	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(p.Capability.Containerfile), By: supervisetest.Operator}); err != nil {
+	mine := strings.Replace(p.Capability.Containerfile, " jq", " jq=1.7", 1)
+	if _, err := l.ApproveRebuild(t.Context(), p, supervise.RebuildGrant{Current: current, File: []byte(mine), By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}
-	if len(steps) != 2 || !strings.Contains(steps[0], "install -y jq") || steps[1] != "down" {
+	if len(steps) != 2 || steps[0] != mine || steps[1] != "down" {
 		t.Errorf("steps %q", steps)
 	}
-	if a := <-answer; a.Status != "approved" || !strings.HasSuffix(a.Granted, "own. It goes on elsewhere.") {
+	if a := <-answer; a.Status != "modified" || !strings.HasSuffix(a.Granted, "own. It goes on elsewhere.") {
 		t.Errorf("the agent is told %+v", a)
 	}
 }

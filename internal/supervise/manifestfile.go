@@ -152,6 +152,11 @@ func editFront(front []string, ask Ask, tokenRef, inheritsFrom string) (string, 
 		}
 		return strings.Join(front[:item.Line-1], "") + text + strings.Join(front[end:], ""), nil
 	}
+	for _, item := range routes.Content {
+		if wild := value(item, "host"); wild != nil && serves(wild.Value, ask.Host) {
+			return "", fmt.Errorf("its route %s serves %s now, with all that it has; a route of the host's own would hide it, so add it by hand", wild.Value, ask.Host)
+		}
+	}
 	item, err := routeNode(ask, tokenRef)
 	if err != nil {
 		return "", err
@@ -241,6 +246,16 @@ func lastLine(n *yaml.Node) int {
 		last = max(last, lastLine(child))
 	}
 	return last
+}
+
+// serves reports whether a route's host, such as "*.example.org:8443", is a wildcard for host.
+func serves(pattern, host string) bool {
+	domain, wild := strings.CutPrefix(pattern, "*.")
+	if !wild {
+		return false
+	}
+	domain, _, err := egress.ParseHostPort(domain, 0)
+	return err == nil && strings.HasSuffix(host, "."+domain)
 }
 
 // hostOf is the normalised host of a route in a manifest.

@@ -70,6 +70,15 @@ What it is for.
 			old: "env: {A: b}\n", new: "env: {A: b}\negress:\n  routes:\n    - host: new.example.org\n      matches:\n        - paths:\n            - type: prefix\n              value: /v1/\n          methods:\n            - GET\n",
 		},
 		{name: "credential without a variable", file: file, ask: Ask{EgressRequest: EgressRequest{Host: "new.example.org", Auth: &AuthRequest{Scheme: "token", TokenRef: "X"}}}, err: "variable"},
+		{
+			name: "below a wildcard, whose credential it would lose", ask: get, err: "*.Example.org:8443 serves new.example.org",
+			file: "---\negress:\n  routes:\n    - host: '*.Example.org:8443'\n      auth: {scheme: Bearer, token_ref: A}\n---\n",
+		},
+		{
+			name: "beside a wildcard", ask: Ask{EgressRequest: EgressRequest{Host: "example.org"}},
+			file: "---\negress:\n  routes:\n    - host: '*.example.org'\n---\n",
+			old:  "'*.example.org'\n", new: "'*.example.org'\n    - host: example.org\n",
+		},
 		{name: "flow style", file: "---\negress: {routes: [{host: a.example.org}]}\n---\n", ask: get, err: "by hand"},
 		{name: "empty list", file: "---\negress:\n  routes: []\n---\n", ask: get, err: "by hand"},
 		{name: "closed below", file: "---\negress:\n  routes:\n    - host: a.example.org\n      path_allowlist: [/a,\n        /b\n      ]\n---\n", ask: get, err: "by hand"},

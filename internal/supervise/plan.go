@@ -1,7 +1,8 @@
 // Package supervise is how a stuck agent asks a human for more: the queue of
 // proposals, what each would change, and the operator's decision on it. The MCP
 // server that the agent talks to is in the package supervise/mcpserver, the
-// terminal interface in supervise/tui.
+// terminal interface in supervise/console, and what tells an operator who does not look
+// in supervise/notify.
 package supervise
 
 import (

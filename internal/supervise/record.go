@@ -89,7 +89,11 @@ func (r Record) Denied() bool {
 	return r.Event == EventDecision && r.Status != StatusApproved && r.Status != StatusModified
 }
 
-// String is the record as one line for a person, with what the agent wrote made visible.
+// maxShown bounds each text of a record in String, in characters.
+const maxShown = 300
+
+// String is the record as one line for a person, with what the agent wrote made
+// visible, and cut.
 func (r Record) String() string {
 	verdict := map[bool]string{false: "allow", true: "deny"}[r.Denied()]
 	switch r.Event {
@@ -115,10 +119,10 @@ func (r Record) String() string {
 		parts = append(parts, "by "+r.By.String())
 	}
 	if r.Event == EventProposal {
-		parts = append(parts, "because: "+r.Justification)
+		parts = append(parts, "because: "+visible.Cut(r.Justification, maxShown))
 	}
 	if r.Notes != "" {
-		parts = append(parts, "told: "+r.Notes)
+		parts = append(parts, "told: "+visible.Cut(r.Notes, maxShown))
 	}
 	return visible.String(strings.Join(parts, " "))
 }
@@ -129,7 +133,7 @@ func compact(value any) string {
 	if err != nil {
 		return "unreadable"
 	}
-	return string(text)
+	return visible.Cut(string(text), maxShown)
 }
 
 // cut shortens a text that would not fit into a record.
