@@ -74,7 +74,7 @@ func (b Bottle) Approve(ctx context.Context, p Proposal, g Grant) (Response, err
 	record := DecisionRecord(p, r)
 	if g.Modified {
 		r.Status, record.Status = StatusModified, StatusModified
-		record.Granted = g.Change.Ask
+		record.Granted = short(g.Change.Ask)
 	}
 	record.By, record.TokenRef, record.Diff = &g.By, g.TokenRef, cut(g.Change.Diff)
 	record.Before, record.After = hash(g.Change.Before), hash(g.Change.After)

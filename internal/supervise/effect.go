@@ -240,7 +240,7 @@ func summary(c Change, route egress.Route, until time.Time) string {
 	}
 	paths := "on every path"
 	if len(ask.PathAllowlist) > 0 {
-		paths = "on " + strings.Join(ask.PathAllowlist, ", ") + " and below"
+		paths = "on " + someOf(ask.PathAllowlist) + " and below"
 	}
 	where := ask.Host
 	if route.Port != 0 {
@@ -263,6 +263,17 @@ func summary(c Change, route egress.Route, until time.Time) string {
 		end = fmt.Sprintf(", until %s.", until.Local().Format("2006-01-02 15:04:05 MST"))
 	}
 	return visible.String(fmt.Sprintf("Lets %s to %s %s pass, %s%s", methods, where, paths, credential, end))
+}
+
+// maxNamed bounds the paths that the sentence names, in bytes; the difference has them all.
+const maxNamed = 1000
+
+func someOf(paths []string) string {
+	text := strings.Join(paths, ", ")
+	if len(text) <= maxNamed {
+		return text
+	}
+	return fmt.Sprintf("%s… (%d paths in all)", text[:maxNamed], len(paths))
 }
 
 func schemeText(r egress.Route) string {

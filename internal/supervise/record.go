@@ -16,8 +16,10 @@ import (
 // in the queue.
 const AuditFile = "audit.jsonl"
 
-// maxRecordText keeps a record below the longest line of an audit file.
-const maxRecordText = 12 << 10
+// maxRecordText bounds each text of a record, in bytes of its JSON. There are six, and
+// together they have to fit into the longest line of an audit file: what cannot be put
+// on record can be neither approved nor denied.
+const maxRecordText = 9 << 10
 
 // Event names what a record is about.
 type Event string
@@ -60,28 +62,37 @@ type Record struct {
 func ProposalRecord(p Proposal) Record {
 	return Record{
 		Time: p.Time, Event: EventProposal, Slug: p.Slug, ID: p.ID, Tool: p.Tool,
-		Asked: asked(p), Justification: p.Justification,
+		Asked: asked(p), Justification: cut(p.Justification),
 	}
 }
 
 // DecisionRecord is the record of an answer, without who gave it.
 func DecisionRecord(p Proposal, r Response) Record {
-	return Record{
-		Time: r.Time, Event: EventDecision, Slug: p.Slug, ID: p.ID, Tool: p.Tool,
-		Asked: asked(p), Justification: p.Justification,
-		Status: r.Status, Scope: r.Scope, ExpiresAt: r.ExpiresAt, Summary: r.Granted, Notes: cut(r.Notes),
-	}
+	record := ProposalRecord(p)
+	record.Time, record.Event = r.Time, EventDecision
+	record.Status, record.Scope, record.ExpiresAt = r.Status, r.Scope, r.ExpiresAt
+	record.Summary, record.Notes = cut(r.Granted), cut(r.Notes)
+	return record
 }
 
 func asked(p Proposal) any {
 	switch {
 	case p.Egress != nil:
-		return p.Egress
+		return short(p.Egress)
 	case p.Pipelock != nil:
-		return p.Pipelock
+		return short(p.Pipelock)
 	default:
 		return map[string]string{"containerfile_sha256": hash([]byte(p.Capability.Containerfile))}
 	}
+}
+
+// short is value, or its hash where its JSON would not fit into a record.
+func short(value any) any {
+	text, err := json.Marshal(value)
+	if err == nil && len(text) <= maxRecordText {
+		return value
+	}
+	return map[string]string{"too_long_sha256": hash(text)}
 }
 
 // Denied reports whether the record is of a decision by which nothing was permitted.
@@ -138,10 +149,15 @@ func compact(value any) string {
 
 // cut shortens a text that would not fit into a record.
 func cut(s string) string {
-	if len(s) <= maxRecordText {
-		return s
+	s = strings.ToValidUTF8(s, "\ufffd")
+	size := 0
+	for i, r := range s {
+		text, _ := json.Marshal(string(r)) // a string
+		if size += len(text) - len(`""`); size > maxRecordText-len("…") {
+			return s[:i] + "…"
+		}
 	}
-	return s[:maxRecordText] + "…"
+	return s
 }
 
 // appendRecord writes one record to the audit file.
