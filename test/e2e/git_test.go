@@ -393,6 +393,11 @@ func TestGitWithAnSSHAgent(t *testing.T) {
 	}
 }
 
+// searchAgent is a script that counts the lines of an agent's environments, command
+// lines and files which hold the text of its standard input. It does not find itself.
+const searchAgent = `read -r t; pattern() { printf '%s\n' "$t"; }
+{ env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; grep -rshF -f <(pattern) / --exclude-dir=proc --exclude-dir=sys; } 2>/dev/null | tr '\0' '\n' | grep -cF -f <(pattern)`
+
 // testKey looks for the private key wherever somebody but git-gate could see it.
 func (l *gitLab) testKey(t *testing.T) {
 	key := readFile(t, l.remote.Path("client"))
@@ -400,9 +405,7 @@ func (l *gitLab) testKey(t *testing.T) {
 	if len(line) < 40 {
 		t.Fatalf("the key's line is %q", line)
 	}
-	const search = `read -r t; pattern() { printf '%s\n' "$t"; }
-{ env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; grep -rshF -f <(pattern) / --exclude-dir=proc --exclude-dir=sys; } 2>/dev/null | tr '\0' '\n' | grep -cF -f <(pattern)`
-	if r := l.input(line+"\n", "exec", l.slug, "--", "bash", "-c", search); strings.TrimSpace(r.stdout) != "0" {
+	if r := l.input(line+"\n", "exec", l.slug, "--", "bash", "-c", searchAgent); strings.TrimSpace(r.stdout) != "0" {
 		t.Errorf("in the agent: %v", r)
 	}
 	texts := map[string]string{
