@@ -159,6 +159,16 @@ func (i installed) services() []string {
 	return names
 }
 
+// parts are the services without what their names have in common.
+func (i installed) parts() []string {
+	prefix := quadlet.UnitName(i.Request.Spec.Identity, "")
+	var parts []string
+	for _, service := range i.services() {
+		parts = append(parts, strings.TrimSuffix(strings.TrimPrefix(service, prefix), ".service"))
+	}
+	return parts
+}
+
 // networks are the services of the bottle's networks.
 func (i installed) networks() []string {
 	return slices.DeleteFunc(i.services(), func(s string) bool { return !strings.HasSuffix(s, "-network.service") })

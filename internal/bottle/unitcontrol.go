@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/pod"
@@ -24,6 +25,9 @@ func (l *Launcher) StartUnits(ctx context.Context, name string) (int, error) {
 		return 0, err
 	}
 	defer manager.Close()
+	if err := checkLoaded(ctx, manager, record); err != nil {
+		return 0, err
+	}
 	agent := quadlet.AgentService(name)
 	manager.ResetFailed(ctx, record.services()...)
 	err = manager.Start(ctx, agent)
@@ -34,6 +38,21 @@ func (l *Launcher) StartUnits(ctx context.Context, name string) (int, error) {
 		return status, nil
 	}
 	return 0, err
+}
+
+// checkLoaded refuses to start a part of a bottle.
+func checkLoaded(ctx context.Context, manager *systemd.Manager, record installed) error {
+	states, err := manager.States(ctx, record.services()...)
+	if err != nil {
+		return err
+	}
+	name := record.Request.Spec.Identity
+	for _, s := range states {
+		if s.Load != "loaded" {
+			return fmt.Errorf("systemd has no %s (%s): its file was removed, or Quadlet does not take what it says by now; see podbottle quadlet diff %s, and install it again", s.Unit, s.Load, name)
+		}
+	}
+	return nil
 }
 
 // StopUnits stops an installed bottle. Its state, secrets and the agent's home stay.
@@ -160,7 +179,7 @@ func (l *Launcher) UnitLogs(ctx context.Context, name string, services []string,
 		for _, service := range services {
 			unit := quadlet.UnitName(name, service) + ".service"
 			if !slices.Contains(record.services(), unit) {
-				return fmt.Errorf("bottle %s has no service %s", name, service)
+				return fmt.Errorf("bottle %s has no service %s; it has %s", name, service, strings.Join(record.parts(), ", "))
 			}
 			units = append(units, unit)
 		}
@@ -213,7 +232,11 @@ func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record i
 	if err := d.setSecrets(ctx); err != nil {
 		return err
 	}
-	return d.restartUnit(ctx, manager, name, blueprint.Egress)
+	if err := d.restartUnit(ctx, manager, name, blueprint.Egress); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.Err, "Podman has the values of %s, and egress works with them. The other services get theirs when they are started next.\n", name)
+	return nil
 }
 
 // restartUnit restarts one sidecar, if it runs, and waits until it says that it answers.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
 	"github.com/podbottle/podbottle/internal/secret"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // design is a bottle for systemd: everything is decided and nothing is made.
@@ -44,6 +46,10 @@ func (l *Launcher) design(ctx context.Context, client *pod.Client, r UnitRequest
 	_, err = os.Stat(filepath.Dir(tree.dir))
 	d.resumed = err == nil
 	if err := d.prepare(ctx); err != nil {
+		d.unlock()
+		if d.lock != nil && !d.resumed {
+			err = errors.Join(err, removeState(l.Root, r.Spec.Identity))
+		}
 		return nil, err
 	}
 	if err := d.decide(ctx); err != nil {
@@ -64,6 +70,9 @@ func (d *design) close(keep bool) error {
 
 // decide makes the units of the plan.
 func (d *design) decide(ctx context.Context) error {
+	if err := checkCalendar(ctx, d.wanted.OnCalendar); err != nil {
+		return err
+	}
 	binary, err := pod.SidecarBinary()
 	if err != nil {
 		return err
@@ -114,6 +123,19 @@ func (d *design) write(names blueprint.Images, secrets blueprint.Secrets, o quad
 	}
 	d.snapshot, err = quadlet.TakeSnapshot(d.bottle, o.Subnet)
 	return err
+}
+
+// checkCalendar has systemd judge a calendar event. Where its tool is missing, the
+// timer's installation tells.
+func checkCalendar(ctx context.Context, event string) error {
+	if event == "" {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, "systemd-analyze", "calendar", "--", event).CombinedOutput() // #nosec G204 -- an argument of its own
+	if err == nil || errors.Is(err, exec.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("%q is not a calendar event: %s; see systemd.time(7)", event, visible.Lines(string(out))[0])
 }
 
 // standInSecrets take the place of values that are not needed.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -36,22 +35,59 @@ func (l *Launcher) Install(ctx context.Context, r UnitRequest, yes bool) (err er
 	}
 	defer manager.Close()
 	r.Overrides = l.overrides()
-	if old, err := l.installedUnits(r.Spec.Identity); err == nil && !r.Subnet.IsValid() {
-		r.Subnet = old.Request.Subnet
+	if err := l.succeed(&r); err != nil {
+		return err
 	}
 	d, err := l.design(ctx, client, r, true)
 	if err != nil {
 		return err
 	}
 	d.request.Yes = yes
-	if err := errors.Join(d.refuseLive(ctx), d.confirm("Install this bottle as systemd units?")); err != nil {
+	if err := d.agree(ctx); err != nil {
 		return errors.Join(err, d.close(false))
 	}
 	if err := d.install(ctx, manager); err != nil {
 		return errors.Join(fmt.Errorf("%w; what is there already is removed with: podbottle quadlet uninstall %s", err, r.Spec.Identity), d.close(true))
 	}
-	d.afterInstall(ctx, manager)
+	fmt.Fprintf(d.Err, "Units of %s are in %s.\n", d.plan.Slug, d.quadletDir(d.plan.Slug))
+	if !systemd.Lingers() {
+		fmt.Fprintln(d.Err, "Warning: lingering is off, so that the bottle ends with your last session and does not start at boot; switch it on with: loginctl enable-linger")
+	}
 	return d.close(true)
+}
+
+// succeed takes over what an earlier installation of the name has chosen.
+func (l *Launcher) succeed(r *UnitRequest) error {
+	name := r.Spec.Identity
+	old, err := l.installedUnits(name)
+	if errors.Is(err, ErrNotInstalled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if agent := old.Request.Spec.AgentName; agent != r.Spec.AgentName {
+		return fmt.Errorf("bottle %s is installed for the agent %s; say another --name, or remove it first with: podbottle quadlet uninstall %s", name, agent, name)
+	}
+	if !r.Subnet.IsValid() {
+		r.Subnet = old.Request.Subnet
+	}
+	return nil
+}
+
+// agree checks the rest, asks the user, and makes the images: what fails until then
+// leaves nothing.
+func (d *design) agree(ctx context.Context) error {
+	if err := d.refuseLive(ctx); err != nil {
+		return err
+	}
+	if err := d.check(); err != nil {
+		return err
+	}
+	if err := d.confirm("Install this bottle as systemd units?"); err != nil {
+		return err
+	}
+	return d.makeImages(ctx)
 }
 
 // refuseLive refuses a name under which a bottle runs that is not systemd's.
@@ -63,15 +99,21 @@ func (d *design) refuseLive(ctx context.Context) error {
 	if _, err := d.client.Find(ctx, name); err == nil {
 		return fmt.Errorf("a bottle %s runs; stop it with podbottle stop %s, or say another --name", name, name)
 	}
+	if d.resumed {
+		return fmt.Errorf("there is a bottle %s already, which podbottle list --all shows; say another --name", name)
+	}
 	return nil
 }
 
-// install makes everything. The record comes before the rest, so that what a
+// makeImages builds or pulls the images that are missing.
+func (d *design) makeImages(ctx context.Context) error {
+	_, err := d.ensureImages(ctx)
+	return err
+}
+
+// install makes everything else. The record comes before the rest, so that what a
 // failure leaves can be uninstalled; the units come last.
 func (d *design) install(ctx context.Context, manager *systemd.Manager) error {
-	if _, err := d.ensureImages(ctx); err != nil {
-		return err
-	}
 	if d.wrapper != "" {
 		if _, err := pod.WriteWrapper(d.dataDir(), d.runsc); err != nil {
 			return err
@@ -237,17 +279,21 @@ func removeFile(path string) error {
 	return nil
 }
 
-// afterInstall says what follows.
-func (d *design) afterInstall(ctx context.Context, manager *systemd.Manager) {
-	name := d.plan.Slug
-	fmt.Fprintf(d.Err, "Units of %s are in %s.\n", name, d.quadletDir(name))
-	if !systemd.Lingers() {
-		fmt.Fprintln(d.Err, "Warning: lingering is off, so that the bottle ends with your last session and does not start at boot; switch it on with: loginctl enable-linger")
+// HowToStart says how a bottle that was installed gets to run.
+func (l *Launcher) HowToStart(ctx context.Context, name string) error {
+	manager, err := systemd.Connect(ctx)
+	if err != nil {
+		return err
 	}
-	states, err := manager.States(ctx, quadlet.PodService(name))
-	if err == nil && slices.ContainsFunc(states, func(s systemd.State) bool { return s.Active == "active" }) {
-		fmt.Fprintf(d.Err, "It runs with its old units until: podbottle quadlet restart %s\n", name)
-		return
+	defer manager.Close()
+	runs, err := manager.Runs(ctx, quadlet.PodService(name))
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(d.Err, "Start it with: podbottle quadlet start %s\n", name)
+	if runs {
+		fmt.Fprintf(l.Err, "It runs with its old units until: podbottle quadlet restart %s\n", name)
+		return nil
+	}
+	fmt.Fprintf(l.Err, "Start it with: podbottle quadlet start %s\n", name)
+	return nil
 }

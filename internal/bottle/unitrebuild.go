@@ -173,7 +173,11 @@ func (l *Launcher) reinstall(ctx context.Context, r UnitRequest) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.install(ctx, manager), d.close(true))
+	err = d.makeImages(ctx)
+	if err == nil {
+		err = d.install(ctx, manager)
+	}
+	return errors.Join(err, d.close(true))
 }
 
 // WithdrawUnitImage goes back to the image before the last approved capability

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
+	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/systemd"
 )
@@ -17,7 +19,14 @@ import (
 // networks, the agent's home, images of its own, and its state. It lists
 // everything and asks once.
 func (l *Launcher) Uninstall(ctx context.Context, name string, yes bool) error {
-	record, manager, err := l.manage(ctx, name)
+	record, err := l.installedUnits(name)
+	if errors.Is(err, ErrNotInstalled) {
+		record, err = l.orphans(name, err)
+	}
+	if err != nil {
+		return err
+	}
+	manager, err := systemd.Connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -42,6 +51,26 @@ func (l *Launcher) Uninstall(ctx context.Context, name string, yes bool) error {
 	return l.removeAll(ctx, list, yes)
 }
 
+// orphans are units of a bottle whose state somebody removed; without any the error
+// is notInstalled.
+func (l *Launcher) orphans(name string, notInstalled error) (installed, error) {
+	record := installed{Request: UnitRequest{Spec: resolve.Spec{Identity: name}}}
+	entries, err := os.ReadDir(l.quadletDir(name))
+	if ignoreMissing(err) != nil {
+		return record, err
+	}
+	for _, e := range entries {
+		record.Units = append(record.Units, e.Name())
+	}
+	if _, err := os.Lstat(filepath.Join(l.timerDir(), quadlet.TimerUnit(name))); err == nil {
+		record.Units = append(record.Units, quadlet.TimerUnit(name))
+	}
+	if len(record.Units) == 0 {
+		return record, notInstalled
+	}
+	return record, nil
+}
+
 // unitLeftovers are the steps of the removal, in their order.
 func (l *Launcher) unitLeftovers(ctx context.Context, client *pod.Client, manager *systemd.Manager, record installed) ([]leftover, error) {
 	name := record.Request.Spec.Identity
@@ -51,7 +80,7 @@ func (l *Launcher) unitLeftovers(ctx context.Context, client *pod.Client, manage
 		manager.ResetFailed(ctx, record.services()...)
 		return err
 	}}}
-	if record.Request.OnCalendar != "" {
+	if slices.Contains(record.Units, timer) {
 		list = append(list, leftover{"timer " + timer, func(ctx context.Context) error {
 			return errors.Join(manager.Disable(ctx, timer), removeFile(filepath.Join(l.timerDir(), timer)))
 		}})

@@ -169,8 +169,11 @@ func newQuadletInstall(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := l.Install(cmd.Context(), r, yes); err != nil || !now {
+			if err := l.Install(cmd.Context(), r, yes); err != nil {
 				return err
+			}
+			if !now {
+				return l.HowToStart(cmd.Context(), r.Spec.Identity)
 			}
 			return agentStatus(l.RestartUnits(cmd.Context(), r.Spec.Identity))
 		},

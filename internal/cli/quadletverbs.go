@@ -130,8 +130,9 @@ func newQuadletStatus(s Streams) *cobra.Command {
 			return printJSON(s, status)
 		}
 		table := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "UNIT\tLOAD\tACTIVE\tSUB")
 		for _, u := range status.Units {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", u.Unit, u.Active, u.Sub)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", u.Unit, u.Load, u.Active, u.Sub)
 		}
 		return table.Flush()
 	})

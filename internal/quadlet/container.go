@@ -181,9 +181,15 @@ func (w bottle) source(source string) (string, error) {
 // that a container finds them in the same place.
 func (w bottle) secrets(f *file, c blueprint.Container) {
 	uid, gid, _ := strings.Cut(c.User, ":")
+	mode := "0400"
+	if c.Service == blueprint.Agent {
+		// Its variables are for whoever runs in there, such as root without a capability, as
+		// podbottle verify does.
+		mode = "0444"
+	}
 	for _, s := range Secrets(w.Bottle) {
 		if s.Service == c.Service {
-			f.words("Secret", s.Name+",type=mount,target="+s.Target+",uid="+uid+",gid="+gid+",mode=0400")
+			f.words("Secret", s.Name+",type=mount,target="+s.Target+",uid="+uid+",gid="+gid+",mode="+mode)
 		}
 	}
 }
@@ -202,6 +208,8 @@ func (w bottle) service(f *file, agent bool) {
 	default:
 		w.interactive(f)
 	}
+	f.comment("An agent that is stopped before it was handed its container gets a TERM alone, which many ignore.")
+	f.line("TimeoutStopSec", "15")
 	w.limits(f)
 }
 

@@ -74,7 +74,7 @@ func TestUnitsHoldABottle(t *testing.T) {
 	up := startUpstream(t, upstreamIP+":443", nil)
 	other := startUpstream(t, otherIP+":443", nil)
 	tr := unitTree(t, up)
-	tr.install(t, "e2e-unit")
+	tr.install(t, "e2e-unit", "--memory=512m", "--pids-limit=300", "--cpus=1.5")
 	tr.podbottle("quadlet", "start", "e2e-unit").succeed(t)
 
 	t.Run("list shows it", func(t *testing.T) {
@@ -86,6 +86,24 @@ func TestUnitsHoldABottle(t *testing.T) {
 		}
 	})
 	t.Run("the agent is sealed", func(t *testing.T) { checkSealed(t, tr, up, other) })
+	t.Run("limits are the unit's", func(t *testing.T) {
+		// The test host has no controllers that would enforce them.
+		got := command{argv: []string{"systemctl", "--user", "show", "bot-bottle-e2e-unit-agent.service", "--property=MemoryMax,MemorySwapMax,TasksMax,CPUQuotaPerSecUSec"}}.succeed(t)
+		if diff := cmp.Diff([]string{"CPUQuotaPerSecUSec=1.500000s", "MemoryMax=536870912", "MemorySwapMax=0", "TasksMax=300"}, lines(got)); diff != "" {
+			t.Errorf("limits (-want +got):\n%s", diff)
+		}
+		// They hold for the sandbox where its processes are in the unit's cgroup.
+		cgroup := command{argv: []string{"systemctl", "--user", "show", "bot-bottle-e2e-unit-agent.service", "--property=ControlGroup", "--value"}}.succeed(t)
+		pid := podman(t, "inspect", "bot-bottle-e2e-unit", "--format", "{{.State.Pid}}")
+		if own := readFile(t, filepath.Join("/proc", pid, "cgroup")); cgroup == "" || !strings.Contains(own, cgroup) {
+			t.Errorf("the agent's sandbox is in %q and its unit in %q", own, cgroup)
+		}
+	})
+	t.Run("podbottle verify", func(t *testing.T) {
+		if r := tr.podbottle("verify", "e2e-unit").run(t); r.status != 0 {
+			t.Errorf("status %d\n%s%s", r.status, r.stdout, r.stderr)
+		}
+	})
 	t.Run("no secret shows", func(t *testing.T) { checkNoSecretShows(t, tr) })
 	t.Run("variables arrive as they were written", func(t *testing.T) {
 		if got := tr.inBottle(t, "e2e-unit", `echo "$GREETING/$DB_PASSWORD"`); got != "100% of $HOME, \"quoted\"/unit-password-2b9d\n" {
@@ -102,7 +120,15 @@ func TestUnitsHoldABottle(t *testing.T) {
 		}
 	})
 	t.Run("refresh", func(t *testing.T) { checkRefresh(t, tr, up) })
+	t.Run("the infra container is killed", func(t *testing.T) { checkInfraKilled(t, tr) })
 	t.Run("verbs of live bottles", func(t *testing.T) { checkVerbs(t, tr) })
+	t.Run("podman system renumber", func(t *testing.T) {
+		podman(t, "system", "renumber")
+		tr.podbottle("quadlet", "start", "e2e-unit").succeed(t)
+		if got := tr.inBottle(t, "e2e-unit", "curl -sS https://upstream.test/"); got != "upstream\n" {
+			t.Errorf("afterwards: %q", got)
+		}
+	})
 }
 
 // checkSealed is what the live bottle's tests ask of its agent.
@@ -180,6 +206,24 @@ func checkSidecarsComeBack(t *testing.T, tr *tree, up *upstream) {
 	}
 }
 
+// checkInfraKilled takes the network of all sidecars away. systemd makes the whole
+// bottle anew, and what the agent had written is there.
+func checkInfraKilled(t *testing.T, tr *tree) {
+	tr.inBottle(t, "e2e-unit", "echo kept > ~/kept")
+	pod := podman(t, "pod", "inspect", "bot-bottle-e2e-unit-pod", "--format", "{{.ID}}")
+	command{argv: []string{"kill", "-KILL", podman(t, "inspect", "bot-bottle-e2e-unit-infra", "--format", "{{.State.Pid}}")}}.succeed(t)
+	eventually(t, "the pod is made anew", func() bool {
+		r := command{argv: []string{"podman", "pod", "inspect", "bot-bottle-e2e-unit-pod", "--format", "{{.ID}}"}}.run(t)
+		return r.status == 0 && strings.TrimSpace(r.stdout) != pod
+	})
+	eventually(t, "the agent is back", func() bool {
+		return tr.inBottle(t, "e2e-unit", "cat ~/kept; curl -sS --max-time 10 https://upstream.test/") == "kept\nupstream\n"
+	})
+	if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+		t.Errorf("afterwards, a literal address: %q", got)
+	}
+}
+
 // checkRefresh changes the host's token.
 func checkRefresh(t *testing.T, tr *tree, up *upstream) {
 	agent := podman(t, "inspect", "bot-bottle-e2e-unit", "--format", "{{.Id}}")
@@ -213,6 +257,15 @@ func checkVerbs(t *testing.T, tr *tree) {
 	if tagged == "" {
 		t.Error("no line in the journal has the slug as its CONTAINER_TAG")
 	}
+	tr.inBottle(t, "e2e-unit", "echo copied > ~/to-copy")
+	tr.podbottle("cp", "e2e-unit:to-copy", "here").succeed(t)
+	if got := readFile(t, filepath.Join(tr.cwd, "here")); got != "copied\n" {
+		t.Errorf("podbottle cp: %q", got)
+	}
+	if got := tr.podbottle("audit", "e2e-unit").succeed(t); !strings.Contains(got, "upstream.test") {
+		t.Errorf("podbottle audit: %q", got)
+	}
+	tr.podbottle("audit", "verify", "e2e-unit").succeed(t)
 	for _, args := range [][]string{{"stop", "--discard", "e2e-unit"}, {"resume", "e2e-unit", "--yes"}} {
 		if r := tr.podbottle(args...).run(t); r.status == 0 || !strings.Contains(r.stderr, "quadlet") {
 			t.Errorf("%v: status %d, %q", args, r.status, r.stderr)
