@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 const headerTimeout = 30 * time.Second
 
 // helpers are the processes that this program starts of itself.
-var helpers = map[string]func(args []string) error{"upstream": upstream}
+var helpers = map[string]func(args []string) error{"upstream": upstream, "relay": relay}
 
 // upstream is the server at the end of every path. Its arguments are its address, the
 // one where it takes CONNECT, and the files of its authority.
@@ -96,4 +97,49 @@ func serveConnect(address string, authority *intercept.Authority, handler http.H
 		_ = inside.Serve(context.Background(), conn, buffered.Reader, intercept.Target{Host: target, Port: port})
 	})}
 	return server.ListenAndServe()
+}
+
+// relayBuffer is more than a TLS record holds.
+const relayBuffer = 64 << 10
+
+// relay ends the client's TLS, opens its own to the next server and copies both ways: the
+// least that any proxy can do that sees what passes. It knows no HTTP. Its arguments are
+// its address, the next server's, the files of its authority, and the one that it trusts.
+func relay(args []string) error {
+	authority, err := intercept.LoadAuthority(args[2], args[3])
+	if err != nil {
+		return err
+	}
+	leaf, err := authority.Leaf(host)
+	if err != nil {
+		return err
+	}
+	trusted, err := os.ReadFile(args[4])
+	if err != nil {
+		return err
+	}
+	listener, err := tls.Listen("tcp", args[0], &tls.Config{Certificates: []tls.Certificate{*leaf}, DynamicRecordSizingDisabled: true})
+	if err != nil {
+		return err
+	}
+	config := &tls.Config{RootCAs: pool(trusted), ServerName: host, DynamicRecordSizingDisabled: true}
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		go func() {
+			defer client.Close()
+			next, err := tls.Dial("tcp", args[1], config)
+			if err != nil {
+				return
+			}
+			defer next.Close()
+			go func() {
+				_, _ = io.CopyBuffer(next, client, make([]byte, relayBuffer))
+				_ = next.CloseWrite()
+			}()
+			_, _ = io.CopyBuffer(client, next, make([]byte, relayBuffer))
+		}()
+	}
 }

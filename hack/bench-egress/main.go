@@ -15,7 +15,8 @@ import (
 type sizes struct {
 	requests   int   // small requests on each path
 	workers    int   // kept connections that send them at once
-	bulk       int64 // bytes of the download
+	bulk       int64 // bytes of a download
+	downloads  int   // on each path
 	firstBytes int   // event streams whose first byte is timed
 	streams    int   // streams that are open at once
 }
@@ -25,11 +26,11 @@ func main() {
 		fail(helpers[os.Args[1]](os.Args[2:]))
 		return
 	}
-	s := sizes{workers: 8, firstBytes: 40, streams: 500}
+	s := sizes{workers: 8, downloads: 3, firstBytes: 40, streams: 500}
 	sidecar := flag.String("sidecar", "bin/podbottle-sidecar", "the sidecar binary")
 	mitmdump := flag.String("mitmdump", "mitmdump", "mitmproxy's command line program; empty leaves it out")
 	flag.IntVar(&s.requests, "requests", 4000, "small requests on each path; mitmproxy gets a tenth")
-	flag.Int64Var(&s.bulk, "bulk", 512<<20, "bytes of the download")
+	flag.Int64Var(&s.bulk, "bulk", 512<<20, "bytes of a download")
 	flag.Parse()
 	fail(run(*sidecar, *mitmdump, s))
 }
@@ -53,7 +54,7 @@ func run(sidecar, mitmdump string, s sizes) error {
 		if p.name == mitmproxy {
 			n /= 10
 		}
-		if results[p.name], err = measure(p, n, s); err != nil {
+		if results[p.name], err = b.measure(p, n, s); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
@@ -72,11 +73,11 @@ func run(sidecar, mitmdump string, s sizes) error {
 
 // report prints the figures and their ratios.
 func report(paths []path, results map[string]result) {
-	base, mitm, ours := results[direct], results[mitmproxy], results[alone]
-	fmt.Printf("%-26s %12s %12s %12s %14s\n", "path", "requests/s", "median ms", "bulk MB/s", "first byte ms")
+	base, mitm, ours, both := results[direct], results[mitmproxy], results[alone], results[walled]
+	fmt.Printf("%-22s %11s %11s %11s %14s %15s %13s\n", "path", "requests/s", "median ms", "bulk MB/s", "its CPU s/GB", "all CPU s/GB", "first byte ms")
 	for _, p := range paths {
 		r := results[p.name]
-		fmt.Printf("%-26s %12.0f %12.3f %12.0f %14.3f\n", p.name, r.rate, ms(r.median), r.bulk, ms(r.firstByte))
+		fmt.Printf("%-22s %11.0f %11.3f %11.0f %14.2f %15.2f %13.3f\n", p.name, r.rate, ms(r.median), r.bulk, r.proxyCPU, r.allCPU, ms(r.firstByte))
 	}
 	fmt.Printf("\n%-58s %10s   %s\n", "egress alone", "measured", "wanted")
 	if mitm.rate > 0 {
@@ -85,6 +86,11 @@ func report(paths []path, results map[string]result) {
 	}
 	line("small requests, added at the median", ms(ours.median-base.median), "ms", "at most 0.3 ms")
 	line("bulk download, against direct", ours.bulk/base.bulk, "×", "at least 0.6 ×")
+	line("  a bare relay, against direct", results[floor].bulk/base.bulk, "×", "")
+	line("  egress against the bare relay", ours.bulk/results[floor].bulk, "×", "")
+	line("  egress and firewall against two bare relays", both.bulk/results[floors].bulk, "×", "")
+	line("  processor time of egress against the bare relay's", ours.proxyCPU/results[floor].proxyCPU, "×", "")
+	line("  of egress and firewall against two bare relays'", both.proxyCPU/results[floors].proxyCPU, "×", "")
 	line("first byte of an event stream, added", ms(ours.firstByte-base.firstByte), "ms", "at most 1 ms")
 }
 

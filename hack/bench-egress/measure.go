@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,11 +18,13 @@ import (
 type result struct {
 	rate      float64 // small requests a second on all workers' connections
 	median    time.Duration
-	bulk      float64 // MB a second
+	bulk      float64 // MB a second, the median
+	proxyCPU  float64 // seconds of processor for each GB, of what stands between
+	allCPU    float64 // the same with the client and the upstream
 	firstByte time.Duration
 }
 
-func measure(p path, requests int, s sizes) (result, error) {
+func (b *bench) measure(p path, requests int, s sizes) (result, error) {
 	var r result
 	client := p.client()
 	defer client.CloseIdleConnections()
@@ -34,7 +38,7 @@ func measure(p path, requests int, s sizes) (result, error) {
 	if r.rate, err = rate(client, p, requests, s.workers); err != nil {
 		return r, err
 	}
-	if r.bulk, err = download(client, p, s.bulk); err != nil {
+	if err := b.downloads(client, p, s, &r); err != nil {
 		return r, err
 	}
 	r.firstByte, err = firstByte(client, p, s.firstBytes)
@@ -104,6 +108,61 @@ func rate(client *http.Client, p path, n, workers int) (float64, error) {
 	}
 }
 
+// downloads fills in the rate and the cost of bulk downloads.
+func (b *bench) downloads(client *http.Client, p path, s sizes, r *result) error {
+	between, err := cpuSeconds(p.pids)
+	if err != nil {
+		return err
+	}
+	ends := []int{os.Getpid(), b.upstream}
+	atEnds, err := cpuSeconds(ends)
+	if err != nil {
+		return err
+	}
+	var rates []float64
+	for range s.downloads {
+		rate, err := download(client, p, s.bulk)
+		if err != nil {
+			return err
+		}
+		rates = append(rates, rate)
+	}
+	r.bulk = median(rates)
+	gigabytes := float64(s.bulk) * float64(s.downloads) / 1e9
+	after, err := cpuSeconds(p.pids)
+	if err != nil {
+		return err
+	}
+	r.proxyCPU = (after - between) / gigabytes
+	if after, err = cpuSeconds(ends); err != nil {
+		return err
+	}
+	r.allCPU = r.proxyCPU + (after-atEnds)/gigabytes
+	return nil
+}
+
+// cpuSeconds is what processes have used so far, in user and in kernel mode
+// (proc_pid_stat(5), fields 14 and 15, in hundredths of a second).
+func cpuSeconds(pids []int) (float64, error) {
+	var ticks float64
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			return 0, err
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ") // after the program's name, from field 3 on
+		fields := strings.Fields(rest)
+		for _, field := range fields[11:13] {
+			n, err := strconv.ParseFloat(field, 64)
+			if err != nil {
+				return 0, fmt.Errorf("/proc/%d/stat: %w", pid, err)
+			}
+			ticks += n
+		}
+	}
+	return ticks / 100, nil
+}
+
 func download(client *http.Client, p path, size int64) (float64, error) {
 	start := time.Now()
 	res, err := client.Get(fmt.Sprintf("%s/bulk?size=%d", p.base, size))
@@ -140,9 +199,9 @@ func firstByte(client *http.Client, p path, n int) (time.Duration, error) {
 	return median(times), nil
 }
 
-func median(times []time.Duration) time.Duration {
-	slices.Sort(times)
-	return times[len(times)/2]
+func median[T cmp.Ordered](values []T) T {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // usage is the memory of a process in MB. Shared is the part of the resident pages that

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ import (
 // Names of the paths.
 const (
 	direct    = "direct"
+	floor     = "bare TLS relay"
+	floors    = "two bare TLS relays"
 	alone     = "egress alone"
 	walled    = "egress and firewall"
 	mitmproxy = "mitmproxy"
@@ -41,6 +44,7 @@ type path struct {
 	base  string   // URL of the upstream
 	proxy *url.URL // nil for none
 	trust *x509.CertPool
+	pids  []int // of what stands between
 }
 
 // client returns a client with connections of its own.
@@ -58,6 +62,7 @@ type bench struct {
 	sidecar   string
 	processes []*exec.Cmd
 	paths     []path
+	upstream  int // process
 	egressPID int // of the one that stands alone
 	// restartAlone replaces that one by a fresh process on the same port.
 	restartAlone func() error
@@ -97,8 +102,12 @@ func (b *bench) start(mitmdump string) error {
 	if err := b.spawn(upstream, self, "upstream", address(upstream), address(tunnel), b.file("upstream.crt"), b.file("upstream.key")); err != nil {
 		return err
 	}
+	b.upstream = b.newest()
 	base := fmt.Sprintf("https://%s:%d", host, upstream)
 	b.paths = append(b.paths, path{name: direct, base: base, trust: pool(upstreamCA[0])})
+	if err := b.startRelays(self, upstream, upstreamCA[0]); err != nil {
+		return err
+	}
 
 	routes := []egress.Route{{
 		Host: host, Port: upstream, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0",
@@ -107,6 +116,7 @@ func (b *bench) start(mitmdump string) error {
 	if err := b.startFirewall(wall, routes, authorities[1], upstreamCA[0]); err != nil {
 		return err
 	}
+	firewallPID := b.newest()
 	for _, next := range []struct {
 		name  string
 		port  int
@@ -129,13 +139,45 @@ func (b *bench) start(mitmdump string) error {
 				return b.waitReady(alone)
 			}
 		}
-		b.paths = append(b.paths, path{next.name, base, proxyURL(port), pool(authorities[2][0])})
+		pids := []int{b.newest()}
+		if next.name == walled {
+			pids = append(pids, firewallPID)
+		}
+		b.paths = append(b.paths, path{next.name, base, proxyURL(port), pool(authorities[2][0]), pids})
 	}
 	if mitmdump == "" {
 		return nil
 	}
 	return b.startMitmproxy(mitmdump, base)
 }
+
+// startRelays starts one relay before the upstream and another before that one: the
+// floors of egress alone and of egress and firewall.
+func (b *bench) startRelays(self string, next int, trusted []byte) error {
+	pids := []int(nil)
+	for _, name := range []string{floor, floors} {
+		cert, key, err := egress.MintCA("bench", time.Now(), 24*time.Hour)
+		if err != nil {
+			return err
+		}
+		dir := strings.ReplaceAll(name, " ", "-")
+		if err := b.write(map[string][]byte{dir + "/ca.crt": cert, dir + "/ca.key": key, dir + "/next.crt": trusted}); err != nil {
+			return err
+		}
+		port := freePort()
+		err = b.spawn(port, self, "relay", address(port), fmt.Sprintf("%s:%d", host, next), b.file(dir+"/ca.crt"), b.file(dir+"/ca.key"), b.file(dir+"/next.crt"))
+		if err != nil {
+			return err
+		}
+		pids = append(pids, b.newest())
+		b.paths = append(b.paths, path{name: name, base: fmt.Sprintf("https://%s:%d", host, port), trust: pool(cert), pids: slices.Clone(pids)})
+		next, trusted = port, cert
+	}
+	return nil
+}
+
+// newest is the process that was started last.
+func (b *bench) newest() int { return b.processes[len(b.processes)-1].Process.Pid }
 
 func (b *bench) startFirewall(port int, routes []egress.Route, ca [2][]byte, roots []byte) error {
 	config, err := pipelock.Plan{Slug: "bench", Routes: routes}.ConfigFiles()
@@ -192,7 +234,7 @@ func (b *bench) startMitmproxy(mitmdump, base string) error {
 	if err != nil {
 		return err
 	}
-	b.paths = append(b.paths, path{mitmproxy, base, proxyURL(port), pool(ca)})
+	b.paths = append(b.paths, path{mitmproxy, base, proxyURL(port), pool(ca), []int{b.newest()}})
 	return nil
 }
 
