@@ -1,7 +1,7 @@
 // Command bench-egress compares the ways to one upstream server on loopback, in one
-// run: directly, through egress alone, through egress and the built-in firewall,
-// and through mitmproxy with the same TLS termination and header injection. Every
-// proxy is a process of its own. It prints ratios beside the wanted ones.
+// run: directly, through bare TLS relays, through egress alone, through egress and the
+// built-in firewall, and through mitmproxy with the same TLS termination and header
+// injection. Every proxy is a process of its own. It prints ratios beside the wanted ones.
 package main
 
 import (
@@ -54,9 +54,12 @@ func run(sidecar, mitmdump string, s sizes) error {
 		if p.name == mitmproxy {
 			n /= 10
 		}
-		if results[p.name], err = b.measure(p, n, s); err != nil {
+		if results[p.name], err = measure(p, n, s); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+	}
+	if err := b.bulk(results, s); err != nil {
+		return err
 	}
 	idle, open1, err := b.memory(s.streams, false)
 	if err != nil {
@@ -97,10 +100,14 @@ func report(paths []path, results map[string]result) {
 func reportMemory(idle, open1, open2 usage, s sizes) {
 	line("memory, idle", idle.resident, "MB", "at most 15 MB")
 	line("  of it pages of the program file, shared by all sidecars", idle.shared, "MB", "")
-	line(fmt.Sprintf("memory, %d open streams, each on its own connections", s.streams), open1.resident, "MB", "at most 40 MB")
-	line("  of it pages of the program file", open1.shared, "MB", "")
-	line(fmt.Sprintf("memory, %d open streams of HTTP/2", s.streams), open2.resident, "MB", "at most 40 MB")
-	line("  of it pages of the program file", open2.shared, "MB", "")
+	for _, open := range []struct {
+		what string
+		usage
+	}{{"each on its own connection", open1}, {"in HTTP/2", open2}} {
+		line(fmt.Sprintf("memory, %d open streams, %s", s.streams, open.what), open.resident, "MB", "at most 40 MB")
+		line("  of it pages of the program file", open.shared, "MB", "")
+		line("  at the peak, while they were opened", open.peak, "MB", "")
+	}
 }
 
 func line(what string, value float64, unit, wanted string) {

@@ -24,7 +24,7 @@ type result struct {
 	firstByte time.Duration
 }
 
-func (b *bench) measure(p path, requests int, s sizes) (result, error) {
+func measure(p path, requests int, s sizes) (result, error) {
 	var r result
 	client := p.client()
 	defer client.CloseIdleConnections()
@@ -36,9 +36,6 @@ func (b *bench) measure(p path, requests int, s sizes) (result, error) {
 		return r, err
 	}
 	if r.rate, err = rate(client, p, requests, s.workers); err != nil {
-		return r, err
-	}
-	if err := b.downloads(client, p, s, &r); err != nil {
 		return r, err
 	}
 	r.firstByte, err = firstByte(client, p, s.firstBytes)
@@ -108,37 +105,48 @@ func rate(client *http.Client, p path, n, workers int) (float64, error) {
 	}
 }
 
-// downloads fills in the rate and the cost of bulk downloads.
-func (b *bench) downloads(client *http.Client, p path, s sizes, r *result) error {
+// bulk fills in the rate and the cost of downloads. The paths take turns, so that what
+// else the machine does falls on all of them.
+func (b *bench) bulk(results map[string]result, s sizes) error {
+	rates := make(map[string][]float64)
+	for range s.downloads {
+		for _, p := range b.paths {
+			r := results[p.name]
+			before, err := b.cost(p)
+			if err != nil {
+				return err
+			}
+			client := p.client()
+			rate, err := download(client, p, s.bulk)
+			client.CloseIdleConnections()
+			if err != nil {
+				return fmt.Errorf("%s: %w", p.name, err)
+			}
+			after, err := b.cost(p)
+			if err != nil {
+				return err
+			}
+			gigabytes := float64(s.bulk) * float64(s.downloads) / 1e9
+			r.proxyCPU += (after.between - before.between) / gigabytes
+			r.allCPU += (after.all - before.all) / gigabytes
+			rates[p.name] = append(rates[p.name], rate)
+			r.bulk = median(rates[p.name])
+			results[p.name] = r
+		}
+	}
+	return nil
+}
+
+// cost is the processor time, in seconds, of what stands on a path.
+type cost struct{ between, all float64 }
+
+func (b *bench) cost(p path) (cost, error) {
 	between, err := cpuSeconds(p.pids)
 	if err != nil {
-		return err
+		return cost{}, err
 	}
-	ends := []int{os.Getpid(), b.upstream}
-	atEnds, err := cpuSeconds(ends)
-	if err != nil {
-		return err
-	}
-	var rates []float64
-	for range s.downloads {
-		rate, err := download(client, p, s.bulk)
-		if err != nil {
-			return err
-		}
-		rates = append(rates, rate)
-	}
-	r.bulk = median(rates)
-	gigabytes := float64(s.bulk) * float64(s.downloads) / 1e9
-	after, err := cpuSeconds(p.pids)
-	if err != nil {
-		return err
-	}
-	r.proxyCPU = (after - between) / gigabytes
-	if after, err = cpuSeconds(ends); err != nil {
-		return err
-	}
-	r.allCPU = r.proxyCPU + (after-atEnds)/gigabytes
-	return nil
+	ends, err := cpuSeconds([]int{os.Getpid(), b.upstream})
+	return cost{between, between + ends}, err
 }
 
 // cpuSeconds is what processes have used so far, in user and in kernel mode
@@ -205,11 +213,15 @@ func median[T cmp.Ordered](values []T) T {
 }
 
 // usage is the memory of a process in MB. Shared is the part of the resident pages that
-// are the program file's: all sidecars of all bottles have them in common.
-type usage struct{ resident, shared float64 }
+// are the program file's: all sidecars of all bottles have them in common. Peak is the most
+// that was ever resident.
+type usage struct{ resident, shared, peak float64 }
 
-// memory is that of a fresh egress, a second after it is ready, and of the same with n
-// open event streams.
+// released is when a sidecar has given back what it needed for a moment only.
+const released = 12 * time.Second
+
+// memory is that of a fresh egress, a second after it is ready, and of the same twelve
+// seconds after n event streams were opened.
 func (b *bench) memory(n int, h2 bool) (idle, open usage, err error) {
 	if err := b.restartAlone(); err != nil {
 		return idle, open, err
@@ -236,6 +248,7 @@ func (b *bench) memory(n int, h2 bool) (idle, open usage, err error) {
 			return idle, open, err
 		}
 	}
+	time.Sleep(released)
 	open, err = resident(b.egressPID)
 	return idle, open, err
 }
@@ -258,6 +271,8 @@ func resident(pid int) (usage, error) {
 			u.resident = kilobytes * 1024 / 1e6
 		case "RssFile":
 			u.shared = kilobytes * 1024 / 1e6
+		case "VmHWM":
+			u.peak = kilobytes * 1024 / 1e6
 		}
 	}
 	return u, nil
