@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/ready"
 )
@@ -94,7 +95,7 @@ func Run(ctx context.Context, args []string) error {
 			if err := ready.Mark(f.runDir, ready.Service); err != nil {
 				return err
 			}
-			go ready.Settle()
+			go footprint.Release()
 			return nil
 		})
 	})

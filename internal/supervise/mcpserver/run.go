@@ -12,6 +12,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/ready"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
@@ -53,6 +54,6 @@ func Run(ctx context.Context, args []string) error {
 		return err
 	}
 	config.Log.Info("listening", "slug", config.Slug, "address", listener.Addr().String(), "on_approval", config.OnApproval.String())
-	go ready.Settle()
+	go footprint.Release()
 	return New(config, queue).Serve(ctx, listener)
 }

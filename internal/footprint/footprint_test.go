@@ -1,6 +1,30 @@
-package ready
+package footprint
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestReleaseLaterReleasesOnceForManyCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		r := releaser{release: func() { calls.Add(1) }}
+		for want := int32(1); want <= 2; want++ {
+			for range 3 {
+				r.arm()
+			}
+			if time.Sleep(delay - time.Nanosecond); calls.Load() != want-1 {
+				t.Fatalf("%d calls before the time", calls.Load())
+			}
+			time.Sleep(time.Nanosecond)
+			if synctest.Wait(); calls.Load() != want {
+				t.Fatalf("%d calls, want %d", calls.Load(), want)
+			}
+		}
+	})
+}
 
 func TestReadOnlyMapping(t *testing.T) {
 	const program = "/podbottle-sidecar"
@@ -19,5 +43,5 @@ func TestReadOnlyMapping(t *testing.T) {
 			t.Errorf("%q: %x %x %v", line, start, size, ok)
 		}
 	}
-	Settle() // this program goes on after it
+	Release() // this program goes on after it
 }
