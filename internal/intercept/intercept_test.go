@@ -149,6 +149,47 @@ func TestHello(t *testing.T) {
 	}
 }
 
+// TestNoSessionIsResumed: only a full handshake compares the server name with the
+// tunnel's host, because it asks for a certificate.
+func TestNoSessionIsResumed(t *testing.T) {
+	authority, pool := newAuthority(t)
+	s := NewServer(authority, http.NotFoundHandler(), io.Discard)
+	go func() { _ = s.Run() }()
+	defer s.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = s.Serve(context.Background(), conn, bufio.NewReader(conn), Target{"a.example", 443})
+		}
+	}()
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		config := &tls.Config{ServerName: "a.example", RootCAs: pool, MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		for range 2 {
+			conn, err := tls.Dial("tcp", l.Addr().String(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if conn.ConnectionState().DidResume {
+				t.Errorf("a session of %s is resumed", tls.VersionName(version))
+			}
+			// A ticket would come before the answer.
+			_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+			if answer, err := io.ReadAll(conn); len(answer) == 0 {
+				t.Fatalf("no answer: %v", err)
+			}
+			_ = conn.Close()
+		}
+	}
+}
+
 // FuzzHello sends any first bytes: no session may come about, and no certificate
 // may be given out unless the hello names the tunnel's host.
 func FuzzHello(f *testing.F) {

@@ -23,7 +23,6 @@ const (
 	idleTimeout    = 10 * time.Minute
 	maxHeaderBytes = 256 << 10
 	maxStreams     = 1000
-	streamWindow   = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of uploads
 )
 
 // extensionECH is encrypted_client_hello (RFC 9849).
@@ -80,21 +79,18 @@ func NewServer(authority *Authority, handler http.Handler, errors io.Writer) *Se
 		conns:     make(chan net.Conn),
 		closed:    make(chan struct{}),
 		http: &http.Server{
-			Handler:           withTLS(handler),
+			Handler:           handler,
 			Protocols:         protocols,
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          log.New(errors, "", 0),
-			HTTP2: &http.HTTP2Config{
-				MaxConcurrentStreams:          maxStreams,
-				MaxReceiveBufferPerStream:     streamWindow,
-				MaxReceiveBufferPerConnection: streamWindow,
-			},
-			ConnState:   nextHead,
-			ConnContext: tunnelContext,
+			HTTP2:             HTTP2(NearWindow),
+			ConnState:         nextHead,
+			ConnContext:       tunnelContext,
 		},
 	}
+	s.http.HTTP2.MaxConcurrentStreams = maxStreams
 	s.http.HTTP2.CountError = func(what string) {
 		if slices.ContainsFunc(malformed, func(kind string) bool { return strings.HasSuffix(what, kind) }) {
 			s.Malformed(what)
@@ -115,18 +111,14 @@ func tunnelContext(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, targetKey{}, c.(*tunnelConn).target)
 }
 
-// withTLS sets the TLS state of requests in HTTP/1.1, which net/http does only for a
-// connection that is a tls.Conn itself.
-func withTLS(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(headKey{}).(*headConn); ok && r.TLS == nil {
-			if session, ok := c.Conn.(*tls.Conn); ok {
-				state := session.ConnectionState()
-				r.TLS = &state
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
+// Encrypted reports whether a request came over TLS. net/http says so of HTTP/1.1 only for
+// a connection that is a tls.Conn itself.
+func Encrypted(r *http.Request) bool {
+	if c, ok := r.Context().Value(headKey{}).(*headConn); ok {
+		_, ok = c.Conn.(*tls.Conn)
+		return ok
+	}
+	return r.TLS != nil
 }
 
 // malformed ends the names of the errors that net/http counts where a request has an
@@ -154,6 +146,9 @@ func (s *Server) Close() error {
 // it could only be a mistake. On error the connection is closed. buffered holds what was
 // read from conn already.
 func (s *Server) Serve(ctx context.Context, conn net.Conn, buffered *bufio.Reader, target Target) error {
+	if head, ok := conn.(*headConn); ok {
+		conn = head.Conn // no heads come over it any more
+	}
 	c := &tunnelConn{Conn: conn, reader: buffered, target: target}
 	served, err := s.open(ctx, c)
 	if err != nil {
@@ -188,8 +183,12 @@ func (s *Server) open(ctx context.Context, c *tunnelConn) (net.Conn, error) {
 	session := tls.Server(c, &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		// The peer is on this machine: small first records would only cost system calls.
+		// The peer is on this machine: small first records would only cost system calls, and
+		// what is recorded here is not for a later decryption.
 		DynamicRecordSizingDisabled: true,
+		CurvePreferences:            []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384},
+		// A resumed session asks for no certificate, and so would not be checked.
+		SessionTicketsDisabled: true,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if refusal = checkHello(hello, c.target.Host); refusal != nil {
 				return nil, refusal

@@ -45,7 +45,7 @@ func (o *openProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	host, scheme := cutHost(r.Host), "http"
-	if r.TLS != nil {
+	if intercept.Encrypted(r) {
 		scheme = "https"
 	}
 	if _, _, err := net.SplitHostPort(host); err != nil && tunnelled {

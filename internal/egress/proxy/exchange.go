@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/footprint"
+	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/leak"
 	"github.com/podbottle/podbottle/internal/secret"
 )
@@ -51,13 +53,15 @@ type exchange struct {
 // begin starts an exchange. Its finish must be called.
 func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	p.inflight.Add(1)
+	p.open.Add(1)
+	footprint.ReleaseLater()
 	p.metrics.inflight.Inc()
 	path := parsePath(r.URL.EscapedPath())
 	if r.ProtoMajor > 1 && r.URL.Host != "" {
 		path.malformed = ":path is a URL" // net/http takes its path and ignores the rest
 	}
 	return &exchange{
-		proxy: p, w: w, r: r, start: time.Now(), encrypted: r.TLS != nil, path: path,
+		proxy: p, w: w, r: r, start: time.Now(), encrypted: intercept.Encrypted(r), path: path,
 		event: egress.EventRequest, generation: p.policy.Load().generation,
 	}
 }
@@ -65,6 +69,8 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 // finish records the exchange.
 func (x *exchange) finish() {
 	defer x.proxy.inflight.Done()
+	x.proxy.open.Add(-1)
+	footprint.ReleaseLater()
 	x.proxy.metrics.inflight.Dec()
 	if x.reason == "" {
 		return // a tunnel: the requests in it are recorded
@@ -116,24 +122,31 @@ var errIdle = errors.New("no byte moved for ten minutes")
 func (x *exchange) forward(proxy *httputil.ReverseProxy) {
 	x.reason = ReasonAllowed
 	ctx, cancel := context.WithCancelCause(context.WithValue(x.r.Context(), exchangeKey{}, x))
-	defer cancel(nil)
-	timeout := x.proxy.config.IdleTimeout
-	idle := newIdleTimer(timeout, func() time.Duration { return time.Since(x.start) - time.Duration(x.touched.Load()) }, func() {
-		cancel(errIdle)
+	defer x.end(ctx, cancel, x.watch(cancel))
+	x.proxy.buffers.Fit(proxy).ServeHTTP(&maskedHeader{ResponseWriter: x.w, masker: x.masker}, x.r.WithContext(ctx))
+	_ = http.NewResponseController(x.w).Flush() // what is left need not wait for the record
+}
+
+// watch cuts the exchange when nothing has moved for the idle timeout.
+func (x *exchange) watch(cut context.CancelCauseFunc) *time.Timer {
+	quiet := func() time.Duration { return time.Since(x.start) - time.Duration(x.touched.Load()) }
+	return newIdleTimer(x.proxy.config.IdleTimeout, quiet, func() {
+		cut(errIdle)
 		grace := refusalTime
 		if x.answered.Load() {
 			grace = 0 // nothing more can be said: free the writer, if it waits for the client
 		}
 		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(grace))
 	})
-	defer idle.Stop()
-	defer func() {
-		if errors.Is(context.Cause(ctx), errIdle) {
-			x.detail = errIdle.Error()
-		}
-	}()
-	proxy.ServeHTTP(&maskedHeader{ResponseWriter: x.w, masker: x.masker}, x.r.WithContext(ctx))
-	_ = http.NewResponseController(x.w).Flush() // what is left need not wait for the record
+}
+
+// end stops watching, and notes whether that cut the exchange.
+func (x *exchange) end(ctx context.Context, cancel context.CancelCauseFunc, watch *time.Timer) {
+	watch.Stop()
+	if errors.Is(context.Cause(ctx), errIdle) {
+		x.detail = errIdle.Error()
+	}
+	cancel(nil)
 }
 
 // newIdleTimer calls expire once quiet reports a time of at least timeout. It

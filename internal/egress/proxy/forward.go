@@ -25,7 +25,7 @@ const (
 	idleConnTimeout  = 90 * time.Second
 	connBuffer       = 2 << 10 // of a connection to the firewall, each way; bodies pass it by
 	flushDelay       = 2 * time.Millisecond
-	streamWindow     = 4<<20 - 1 // the largest that net/http takes; a small one caps the rate of downloads
+	manyOpen         = 64 // open requests from which HTTP/1.1 is given up
 )
 
 // firewallError is a CONNECT that the firewall refused.
@@ -40,19 +40,32 @@ var errFirewallDown = errors.New("the firewall does not answer")
 
 // transports are the upstream leg. A request goes on in the version it came in, as
 // it would without a proxy: HTTP/1.1 is the faster one for large bodies and keeps
-// Expect: 100-continue, which net/http's HTTP/2 server hides from its handler.
+// Expect: 100-continue, which net/http's HTTP/2 server hides from its handler. When many
+// are open the next ones share connections in HTTP/2, which takes less than half the
+// memory: many open requests are event streams that wait.
 type transports struct {
 	http1, any  *http.Transport
 	preferHTTP2 bool
 }
 
-// RoundTrip implements http.RoundTripper. Only HTTP/1.1 has upgrades.
+// RoundTrip implements http.RoundTripper.
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
-	x := exchangeOf(r.Context())
-	if x.r.ProtoMajor == 1 && (!t.preferHTTP2 || x.route.TLSPassthrough || r.Header.Get("Upgrade") != "") {
+	if x := exchangeOf(r.Context()); x.r.ProtoMajor == 1 && t.keepsHTTP1(r, x) {
 		return t.http1.RoundTrip(r)
 	}
 	return t.any.RoundTrip(r)
+}
+
+// keepsHTTP1 decides about a request that came in HTTP/1.1. Only that has upgrades.
+func (t transports) keepsHTTP1(r *http.Request, x *exchange) bool {
+	switch {
+	case r.Header.Get("Upgrade") != "":
+		return true
+	case t.preferHTTP2 && !x.route.TLSPassthrough:
+		return false
+	default:
+		return r.Header.Get("Expect") != "" || x.proxy.open.Load() <= manyOpen
+	}
 }
 
 func newTransports(config Config) transports {
@@ -92,7 +105,7 @@ func newTransport(config Config) *http.Transport {
 		WriteBufferSize:       connBuffer,
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   64,
-		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow},
+		HTTP2:                 intercept.HTTP2(intercept.NearWindow),
 	}
 }
 
@@ -105,7 +118,6 @@ func newForward(config Config, errors io.Writer) *httputil.ReverseProxy {
 		// For a response whose length is known, which may come slowly all the same; any other
 		// is flushed piece by piece. A small one goes out whole in one write.
 		FlushInterval: flushDelay,
-		BufferPool:    &intercept.BufferPool{},
 		ErrorLog:      log.New(errors, "", 0),
 	}
 }
@@ -151,7 +163,7 @@ func modifyResponse(res *http.Response) error {
 	x.touch()
 	maskHeader(res.Header, x.masker)
 	if upgraded, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = &countedUpgrade{ReadWriteCloser: maskUpgrade(upgraded, x.masker), x: x}
+		res.Body = intercept.Upgraded{ReadWriteCloser: &countedUpgrade{maskUpgrade(upgraded, x.masker), x}}
 		return nil
 	}
 	if x.masker != nil {

@@ -67,9 +67,11 @@ type Proxy struct {
 	recorder recorder
 	metrics  *metrics
 	forward  *httputil.ReverseProxy
+	buffers  intercept.Buffers
 	tunnels  *intercept.Server
 	front    *http.Server
 	inflight sync.WaitGroup // exchanges that are not recorded yet
+	open     atomic.Int64   // how many they are
 }
 
 // New returns a proxy that lets nothing out until SetRoutes is called.
@@ -143,7 +145,7 @@ func (p *Proxy) serveFront(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodConnect:
 		p.connect(w, r)
 	case r.URL.Scheme == "http" && r.URL.Host != "":
-		p.serve(w, r, intercept.Target{}, false)
+		p.serve(w, r, nil)
 	default:
 		x := p.begin(w, r)
 		defer x.finish()
@@ -157,7 +159,7 @@ func (p *Proxy) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		panic("request without a tunnel")
 	}
-	p.serve(w, r, target, true)
+	p.serve(w, r, &target)
 }
 
 // recordMalformed leaves a record of a request that net/http reset without showing it
@@ -171,77 +173,84 @@ func (p *Proxy) recordMalformed(what string) {
 	p.metrics.count(record)
 }
 
-// serve judges one request and forwards it or says why not. Inside a tunnel the
-// request must name the tunnel's target.
-func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target intercept.Target, tunnelled bool) {
+// serve judges one request and forwards it or says why not. tunnel is what the request
+// came out of; nil for plain HTTP. It judges in a function of its own, whose frame is
+// gone while a stream is open.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, tunnel *intercept.Target) {
 	x := p.begin(w, r)
 	defer x.finish()
-	defaultPort := 80
-	if tunnelled {
-		defaultPort = target.Port
-	}
-	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
-	if err != nil {
-		x.refuse(badHost(err))
-		return
-	}
-	x.host, x.port = host, port
-	if intercept.AmbiguousLength(r) {
-		w.Header().Set("Connection", "close")
-		x.refuse(verdict{reason: ReasonBadRequest, detail: "the body's length is given by both Transfer-Encoding and Content-Length"})
-		return
-	}
-	if tunnelled && (host != target.Host || port != target.Port) {
-		x.refuse(verdict{reason: ReasonHostMismatch, detail: "the request is for another host than its CONNECT was"})
-		return
-	}
-	if host == egress.IntrospectionHost {
+	switch v := p.judge(x, tunnel); {
+	case !v.allowed():
+		x.refuse(v)
+	case x.host == egress.IntrospectionHost:
 		p.introspect(x)
-		return
+	default:
+		x.forward(p.forward)
+	}
+}
+
+// judge decides whether a request may go on, and readies it for that.
+func (p *Proxy) judge(x *exchange, tunnel *intercept.Target) verdict {
+	if v := x.address(tunnel); !v.allowed() || x.host == egress.IntrospectionHost {
+		return v
 	}
 	if p.recorder.broken.Load() {
-		x.refuse(verdict{reason: ReasonAudit, detail: "the audit file cannot be written; nothing is let out until it can"})
-		return
+		return verdict{reason: ReasonAudit, detail: "the audit file cannot be written; nothing is let out until it can"}
 	}
 	policy := p.policy.Load()
 	x.generation = policy.generation
 	v := policy.decide(question{
-		method: r.Method, host: host, port: port, tls: x.encrypted,
-		path: x.path, query: r.URL.RawQuery, header: r.Header, now: x.start,
+		method: x.r.Method, host: x.host, port: x.port, tls: x.encrypted,
+		path: x.path, query: x.r.URL.RawQuery, header: x.r.Header, now: x.start,
 	})
-	if v.route != nil {
-		x.route = v.route
-	}
+	x.route = v.route
 	if !v.allowed() {
-		x.refuse(v)
-		return
+		return v
 	}
 	x.authHeaders = policy.authHeaders
-	stripCredentials(r.Header, x.authHeaders)
-	if v, ok := p.authorize(x); !ok {
-		x.refuse(v)
-		return
+	stripCredentials(x.r.Header, x.authHeaders)
+	return p.authorize(x)
+}
+
+// address finds out for whom a request is, and whether that can be told in one way only.
+// Inside a tunnel the request must name the tunnel's target.
+func (x *exchange) address(tunnel *intercept.Target) verdict {
+	defaultPort := 80
+	if tunnel != nil {
+		defaultPort = tunnel.Port
 	}
-	x.forward(p.forward)
+	host, port, err := egress.ParseHostPort(x.r.Host, defaultPort)
+	if err != nil {
+		return badHost(err)
+	}
+	x.host, x.port = host, port
+	if intercept.AmbiguousLength(x.r) {
+		x.w.Header().Set("Connection", "close")
+		return verdict{reason: ReasonBadRequest, detail: "the body's length is given by both Transfer-Encoding and Content-Length"}
+	}
+	if tunnel != nil && (host != tunnel.Host || port != tunnel.Port) {
+		return verdict{reason: ReasonHostMismatch, detail: "the request is for another host than its CONNECT was"}
+	}
+	return verdict{reason: ReasonAllowed}
 }
 
 // authorize readies the credential of the route, if it has one.
-func (p *Proxy) authorize(x *exchange) (verdict, bool) {
+func (p *Proxy) authorize(x *exchange) verdict {
 	if x.route.AuthScheme == "" {
-		return verdict{}, true
+		return verdict{reason: ReasonAllowed}
 	}
 	if !x.encrypted {
-		return verdict{reason: ReasonPlaintext, detail: "this host's token is only sent over TLS; use https"}, false
+		return verdict{reason: ReasonPlaintext, detail: "this host's token is only sent over TLS; use https"}
 	}
 	slot := p.tokens.get(x.route.TokenEnv)
 	x.token = slot.value
 	if x.token.Empty() {
-		return verdict{reason: ReasonNoToken, detail: "the token slot " + x.route.TokenEnv + " of this route has no value; the operator has to start the bottle with one"}, false
+		return verdict{reason: ReasonNoToken, detail: "the token slot " + x.route.TokenEnv + " of this route has no value; the operator has to start the bottle with one"}
 	}
 	if !x.route.AllowReflection {
 		x.masker = slot.matcher
 	}
-	return verdict{}, true
+	return verdict{reason: ReasonAllowed}
 }
 
 func badHost(err error) verdict {

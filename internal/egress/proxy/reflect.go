@@ -12,6 +12,7 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/leak"
 )
 
@@ -156,12 +157,16 @@ type maskedHeader struct {
 	masker *leak.Matcher
 }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements http.ResponseWriter. The header of an event stream goes out at
+// once: its first event may be long in coming.
 func (w *maskedHeader) WriteHeader(status int) {
 	if status < http.StatusOK {
 		maskHeader(w.Header(), w.masker)
 	}
 	w.ResponseWriter.WriteHeader(status)
+	if status == http.StatusOK && intercept.IsEventStream(w.Header()) {
+		_ = http.NewResponseController(w.ResponseWriter).Flush() // a client that is gone shows soon enough
+	}
 }
 
 // Unwrap lets http.ResponseController find what it needs.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/ready"
 )
@@ -121,7 +122,7 @@ func Run(ctx context.Context, args []string) error {
 		if err := ready.Mark(f.runDir, ready.Service); err != nil {
 			return err
 		}
-		ready.Settle()
+		footprint.Release()
 		return nil
 	})
 	return group.Wait()

@@ -58,6 +58,7 @@ type Firewall struct {
 	policy   atomic.Pointer[policy]
 	public   *ssrf.Guardian
 	forward  *httputil.ReverseProxy
+	buffers  intercept.Buffers
 	tunnels  *intercept.Server
 	front    *http.Server
 }
@@ -140,7 +141,7 @@ func (f *Firewall) newTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   64,
-		HTTP2:                 &http.HTTP2Config{MaxReceiveBufferPerStream: 4<<20 - 1, MaxReceiveBufferPerConnection: 4<<20 - 1},
+		HTTP2:                 intercept.HTTP2(intercept.FarWindow),
 	}
 }
 

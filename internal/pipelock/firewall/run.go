@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/ready"
@@ -104,7 +105,7 @@ func Run(ctx context.Context, args []string) error {
 	if err := ready.Mark(f.runDir, ready.Service); err != nil {
 		return err
 	}
-	go ready.Settle()
+	go footprint.Release()
 	return group.Wait()
 }
 

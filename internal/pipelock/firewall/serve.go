@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/intercept"
 )
 
@@ -89,7 +90,7 @@ func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
 func pipe(client net.Conn, buffered *bufio.Reader, upstream net.Conn, idle time.Duration) {
 	done := make(chan struct{}, 2)
 	copyOne := func(dst net.Conn, src io.Reader) {
-		_, _ = io.Copy(dst, src)
+		_, _ = intercept.Copy(dst, src)
 		if half, ok := dst.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
@@ -111,7 +112,7 @@ func (f *Firewall) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 		panic("request without a tunnel")
 	}
 	scheme := "http"
-	if r.TLS != nil {
+	if intercept.Encrypted(r) {
 		scheme = "https"
 	}
 	host, port, err := egress.ParseHostPort(r.Host, target.Port)
@@ -134,6 +135,8 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 		f.refuse(w, r, http.StatusForbidden, reasonBad, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
 		return
 	}
+	footprint.ReleaseLater()
+	defer footprint.ReleaseLater()
 	to := destination{scheme: scheme, host: net.JoinHostPort(host, strconv.Itoa(port)), request: r}
 	// A copy, because the server looks at the body of its own request when the answer
 	// comes before the body was asked for.
@@ -144,7 +147,7 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 			return
 		}
 	}
-	f.forward.ServeHTTP(w, out)
+	f.buffers.Fit(f.forward).ServeHTTP(w, out)
 }
 
 type destinationKey struct{}
@@ -166,13 +169,15 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 		},
 		ModifyResponse: func(res *http.Response) error {
 			res.Header.Del(ReasonHeader)
+			if upgraded, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
+				res.Body = intercept.Upgraded{ReadWriteCloser: upgraded}
+			}
 			f.log(res.Request, res.Request.URL.Hostname(), reasonAllowed, res.StatusCode)
 			return nil
 		},
 		ErrorHandler: f.failed,
 		// For responses of known length; any other is flushed piece by piece.
 		FlushInterval: flushDelay,
-		BufferPool:    &intercept.BufferPool{},
 		ErrorLog:      log.New(errors, "", 0),
 	}
 }
