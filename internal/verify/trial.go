@@ -271,11 +271,16 @@ func (r *run) reachServers(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// exec runs one of our own programs in a container and reads its JSON.
+// exec runs one of our own programs in a container, gives it input as JSON, unless that
+// is nil, and reads its JSON. Podman's API loses the output of a process that ends
+// without having read what was sent to it.
 func (r *run) exec(ctx context.Context, container, user string, command []string, input, output any) error {
-	text, err := json.Marshal(input)
-	if err != nil {
-		return err
+	var text []byte
+	if input != nil {
+		var err error
+		if text, err = json.Marshal(input); err != nil {
+			return err
+		}
 	}
 	out, err := r.client.Output(ctx, container, user, command, text)
 	if err != nil {

@@ -180,7 +180,7 @@ func egressSmuggling(ctx context.Context, b *bottle) Result {
 	var marks []string
 	requests := make([]request, len(texts))
 	for i, text := range texts {
-		requests[i] = request{connect: target, raw: text}
+		requests[i] = request{connect: target, raw: text, linger: true}
 		marks = append(marks, b.marksIn(requests[i])...)
 	}
 	for _, a := range b.all(ctx, requests) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,8 +189,9 @@ func raw(number uintptr, args ...uintptr) func() error {
 var gate = []error{unix.EPERM, unix.EACCES, unix.ENOSYS, unix.ENODEV, unix.EOPNOTSUPP}
 
 // refuseCalls wants every call to be refused. The calls are such that do no harm
-// where they are let in.
+// where they are let in, but to the thread, which ends with the probe.
 func refuseCalls(calls ...call) Result {
+	runtime.LockOSThread()
 	if err := raw(unix.SYS_GETPID)(); err != nil {
 		return incomplete("not even getpid works: %v", err)
 	}
@@ -378,13 +380,6 @@ func kernelSignals(context.Context, *bottle) Result {
 	return held("%d process ids, none of them outside the container", most-1).with("a process of its own takes it")
 }
 
-// nested is what a process in a new user namespace could do.
-type nested struct {
-	Made  bool     `json:"made"`
-	Error string   `json:"error,omitempty"`
-	Could []string `json:"could"`
-}
-
 // kernelNested makes a user namespace, in which the process holds every
 // capability, and wants it to gain nothing over what is not its own.
 func kernelNested(ctx context.Context, _ *bottle) Result {
@@ -392,22 +387,24 @@ func kernelNested(ctx context.Context, _ *bottle) Result {
 	if err := control.Run(); err != nil {
 		return incomplete("this program cannot even be started again: %v", err)
 	}
-	command := exec.CommandContext(ctx, "/proc/self/exe", "probe", "--nested") // #nosec G204 -- this program
-	command.SysProcAttr = &syscall.SysProcAttr{
+	out, err := inNamespace(ctx, &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	})
+	if err != nil {
+		// Some may make a namespace and not map a user into it.
+		out, err = inNamespace(ctx, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER})
 	}
-	out, err := command.Output()
 	if err != nil {
 		return held("no user namespace can be made: %v", err).with("the same program starts without one")
 	}
-	var got nested
-	if err := json.Unmarshal(out, &got); err != nil {
+	var could []string
+	if err := json.Unmarshal(out, &could); err != nil {
 		return incomplete("%v", err)
 	}
-	if len(got.Could) > 0 {
-		return breach("in a new user namespace: %s", strings.Join(got.Could, ", "))
+	if len(could) > 0 {
+		return breach("in a new user namespace: %s", strings.Join(could, ", "))
 	}
 	if !isGVisor() {
 		return breach("a user namespace can be made on the host's kernel, which opens it to a hundred more system calls")
@@ -415,12 +412,19 @@ func kernelNested(ctx context.Context, _ *bottle) Result {
 	return held("a user namespace of gVisor's own can be made; it gives nothing over the container's network and devices").with("a program ran in it")
 }
 
-// tryNested runs in the new user namespace.
-func tryNested() nested {
-	result := nested{Made: true}
+// inNamespace runs tryNested in namespaces of its own and returns what it prints.
+func inNamespace(ctx context.Context, namespaces *syscall.SysProcAttr) ([]byte, error) {
+	command := exec.CommandContext(ctx, "/proc/self/exe", "probe", "--nested") // #nosec G204 -- this program
+	command.SysProcAttr = namespaces
+	return command.Output()
+}
+
+// tryNested runs in the new user namespace and returns what it could do there.
+func tryNested() []string {
+	could := []string{}
 	try := func(what string, err error) {
 		if err == nil {
-			result.Could = append(result.Could, what)
+			could = append(could, what)
 		}
 	}
 	socket := func(family, kind, protocol int) error {
@@ -432,14 +436,11 @@ func tryNested() nested {
 	}
 	try("a raw socket was opened", socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW))
 	try("a packet socket was opened", socket(unix.AF_PACKET, unix.SOCK_RAW, unix.ETH_P_ALL))
-	dir, err := scratch()
-	if err != nil {
-		result.Error = err.Error()
-		return result
-	}
-	defer os.RemoveAll(dir)
-	try("a device was made", unix.Mknod(dir+"/device", unix.S_IFBLK|0o600, int(unix.Mkdev(8, 0))))
 	try("a mount was changed", unix.Mount("", "/run/podbottle", "", unix.MS_REMOUNT|unix.MS_BIND, ""))
 	try("the host name was set", sameName())
-	return result
+	if dir, err := scratch(); err == nil {
+		defer os.RemoveAll(dir)
+		try("a device was made", unix.Mknod(dir+"/device", unix.S_IFBLK|0o600, int(unix.Mkdev(8, 0))))
+	}
+	return could
 }

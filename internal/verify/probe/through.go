@@ -32,6 +32,7 @@ type request struct {
 	header  string // further header lines, each ending in CRLF
 	body    string
 	raw     string // the whole request, instead of all the parts above
+	linger  bool   // keep the connection after the answer, for what may follow it
 }
 
 // answer is what came back.
@@ -66,6 +67,9 @@ func (a answer) letOut() bool {
 
 // exchangeTime bounds one exchange.
 const exchangeTime = 8 * time.Second
+
+// lingerTime is how long a second answer may take, to a request that was hidden in the first.
+const lingerTime = time.Second
 
 // do makes one exchange with egress.
 func (b *bottle) do(ctx context.Context, r request) answer {
@@ -167,12 +171,17 @@ func exchange(conn net.Conn, r request) answer {
 	if _, err := io.WriteString(conn, text); err != nil {
 		return answer{where: "request", err: err}
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	reader := bufio.NewReader(conn)
+	response, err := http.ReadResponse(reader, nil)
 	if err != nil {
 		return answer{where: "request", err: err}
 	}
 	defer response.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if r.linger {
+		_ = conn.SetReadDeadline(time.Now().Add(lingerTime))
+		_, _ = io.Copy(io.Discard, reader)
+	}
 	return answer{where: "request", status: response.StatusCode, reason: response.Header.Get(reasonHeader), header: response.Header, body: string(body)}
 }
 
