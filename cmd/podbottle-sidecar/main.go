@@ -14,7 +14,10 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podbottle/podbottle/internal/archive"
+	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/egress/proxy"
 	"github.com/podbottle/podbottle/internal/gitgate/gate"
 	"github.com/podbottle/podbottle/internal/handover"
@@ -48,6 +51,18 @@ func services() map[string]service {
 	return all
 }
 
+// leavesDumps are the programs that run in the agent's container, on its behalf.
+var leavesDumps = map[string]bool{"copy": true, "handover": true, "probe": true, "version": true}
+
+// keepMemory keeps the memory of a sidecar, in which tokens and keys lie, out of core
+// dumps and from the other processes of its container (PR_SET_DUMPABLE, prctl(2)).
+func keepMemory() error {
+	if breakage.Has("dumps") {
+		return nil
+	}
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -67,6 +82,12 @@ func main() {
 		os.Exit(2)
 	}
 	name := filepath.Base(args[0])
+	if !leavesDumps[name] {
+		if err := keepMemory(); err != nil {
+			fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)
+			os.Exit(1)
+		}
+	}
 	if err := all[name](ctx, args[1:]); err != nil {
 		if !errors.Is(err, gate.ErrRefused) {
 			fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)

@@ -194,6 +194,21 @@ func TestSparse(t *testing.T) {
 	}
 }
 
+// A file that is a hole at its other end is refused before the disk is full.
+func TestLargerThanTheDisk(t *testing.T) {
+	var data bytes.Buffer
+	if err := tar.NewWriter(&data).WriteHeader(&tar.Header{Name: "top", Typeflag: tar.TypeReg, Mode: 0o644, Size: 1 << 60}); err != nil {
+		t.Fatal(err)
+	}
+	target := t.TempDir()
+	if _, err := Unpack(&data, target, "top", "top"); err == nil || !strings.Contains(err.Error(), "free") {
+		t.Errorf("error: %v", err)
+	}
+	if got := listing(t, target); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
 // An archive that ends early is not taken for a whole one, wherever it ends.
 func TestCutShort(t *testing.T) {
 	data := build(t, strings.Repeat("x", 700), tar.Header{Name: "top/a"}, tar.Header{Name: "top/b"})

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // errCutShort says that an archive has no end.
@@ -117,11 +119,40 @@ func stage(r *reader, root *os.Root) (Report, error) {
 		if err != nil {
 			return report, err
 		}
+		if m.kind == file {
+			if err := fits(root, m.name, h.Size); err != nil {
+				return report, err
+			}
+		}
 		if err := s.put(m, r); err != nil {
 			return report, err
 		}
 		report.add(m, h.Size)
 	}
+}
+
+// smallFile is too small to ask how much is free.
+const smallFile = 1 << 20
+
+// fits refuses a file that is larger than what is free. Where it comes from it may be
+// a hole that takes no room, and the disk would be full before that is noticed.
+func fits(root *os.Root, name string, size int64) error {
+	if size <= smallFile {
+		return nil
+	}
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(int(dir.Fd()), &disk); err != nil {
+		return err
+	}
+	if unit := disk.Bsize; size/unit >= int64(disk.Bavail) { // #nosec G115 -- blocks of a disk
+		return fmt.Errorf("%s has %d bytes, more than the %d that are free where it is to go", name, size, int64(disk.Bavail)*unit) // #nosec G115
+	}
+	return nil
 }
 
 // maxDirs bounds the directories of one archive, which are kept in mind.

@@ -18,9 +18,19 @@ type Layout struct {
 	Gateway netip.Addr   // of the internal network
 	Pod     netip.Addr   // the sidecars', on the internal network
 	Agent   netip.Addr
-	// Outside are addresses that the agent has no way to: the pod's on the uplink, the
-	// uplink's gateway, and both of every other bottle.
+	// Outside are addresses that the agent has no way to: the pod's on the uplink, and
+	// the uplink's gateway.
 	Outside []netip.Addr
+	// Others are the other bottles that run now.
+	Others []Other
+}
+
+// Other is another bottle.
+type Other struct {
+	Slug string
+	Pod  netip.Addr // on its internal network
+	// Addresses are all that its pod and its agent have, and the gateways of its networks.
+	Addresses []netip.Addr
 }
 
 // Layout asks Podman for the addresses of a bottle.
@@ -57,29 +67,58 @@ func (c *Client) Layout(ctx context.Context, slug string) (Layout, error) {
 	if !l.Agent.IsValid() || !l.Pod.IsValid() || len(l.Outside) == 0 {
 		return l, fmt.Errorf("podman does not say which addresses bottle %s has", slug)
 	}
+	l.Others, err = c.others(ctx, slug)
+	return l, err
+}
+
+// others are the other bottles that run. One that ends at this moment has no addresses
+// any more.
+func (c *Client) others(ctx context.Context, slug string) ([]Other, error) {
 	all, err := c.List(ctx)
 	if err != nil {
-		return l, err
+		return nil, err
 	}
-	for _, other := range all {
-		if other.Slug == slug || other.Services["infra"] != "running" {
+	var list []Other
+	for _, s := range all {
+		if s.Slug == slug || s.Services["infra"] != "running" || s.Services[string(blueprint.Egress)] != "running" {
 			continue
 		}
-		// A bottle that ends at this moment has no addresses any more.
-		networks, err := c.addresses(ctx, "bot-bottle-"+other.Slug+"-infra")
-		if err != nil {
-			continue
+		other := Other{Slug: s.Slug}
+		for _, name := range []string{"bot-bottle-" + s.Slug + "-infra", s.Container} {
+			networks, err := c.addresses(ctx, name)
+			if err != nil {
+				continue
+			}
+			for network, at := range networks {
+				other.Addresses = append(other.Addresses, at.list()...)
+				if name != s.Container && network == "bot-bottle-"+s.Slug+"-internal" {
+					other.Pod = at.own
+				}
+			}
 		}
-		for _, a := range networks {
-			l.Outside = append(l.Outside, a.list()...)
+		if other.Pod.IsValid() {
+			list = append(list, other)
 		}
 	}
-	return l, nil
+	return list, nil
 }
 
 // ContainerOf is the name of a bottle's sidecar.
 func ContainerOf(slug string, s blueprint.Service) string {
 	return "bot-bottle-" + slug + "-" + string(s)
+}
+
+// Process is the main process of a container, as this machine counts it, and its user
+// as the container has it, uid:gid.
+func (c *Client) Process(ctx context.Context, name string) (pid int, user string, err error) {
+	got, err := containers.Inspect(c.with(ctx), name, nil)
+	if err != nil {
+		return 0, "", fmt.Errorf("container %s: %w", name, err)
+	}
+	if got.State.Pid == 0 {
+		return 0, "", fmt.Errorf("container %s does not run", name)
+	}
+	return got.State.Pid, got.Config.User, nil
 }
 
 // place is a container on one network.

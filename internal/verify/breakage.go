@@ -46,6 +46,13 @@ func breakState(r *run) {
 	}
 }
 
+// breakCopies breaks what was copied out.
+func breakCopies(dir string) {
+	if breakage.Has("copies") {
+		_ = os.Symlink("/etc/passwd", filepath.Join(dir, "leads-out"))
+	}
+}
+
 // breakEnd breaks the end of a bottle.
 func breakEnd(ctx context.Context, r *run) {
 	if breakage.Has("detached") {

@@ -20,8 +20,8 @@ import (
 // hostProbe is a probe that runs on the host.
 type hostProbe struct {
 	probe.Probe
-	life bool // it needs a bottle that verify may end
-	run  func(context.Context, *run) probe.Result
+	own bool // it needs a bottle of verify's own, which it changes or ends
+	run func(context.Context, *run) probe.Result
 }
 
 // Catalogue lists all probes, in the order of a report.
@@ -41,6 +41,9 @@ func hostProbes() []hostProbe {
 		{probe.Probe{ID: "outside.logs", Tried: "search the logs of all containers, and the user's journal", Control: "the containers have said something", Breach: "one is found"}, false, logsProbe},
 		{probe.Probe{ID: "outside.state", Tried: "search the state tree on the disk", Control: "the bottle's slug is found there", Breach: "one is found"}, false, stateProbe},
 		{probe.Probe{ID: "outside.modes", Tried: "look for files of the bottle that other users of this machine can reach", Control: "one that is made for it is found", Breach: "there is one"}, false, modesProbe},
+		{probe.Probe{ID: "outside.dumps", Tried: "look whether egress, git-gate, supervise or the built-in firewall would leave a core dump", Control: "a process of this user would", Breach: "one would"}, false, dumpsProbe},
+		{probe.Probe{ID: "copies.trees", Tried: "copy out trees with links that lead out, devices, pipes, sockets, setuid files, sparse files and names that upset a terminal", Control: "an ordinary tree arrives", Breach: "a link leads out of the copy, something but files and directories arrives, or a file beside it changes"}, true, copiesProbe},
+		{probe.Probe{ID: "copies.settings", Tried: "copy out a repository with git's configuration, hooks and attributes, and settings of an editor", Control: "the files arrive; an ordinary one is not named", Breach: "podbottle does not name one of them"}, true, settingsProbe},
 		{probe.Probe{ID: "operator.escapes", Tried: "have the agent print, and send to egress, text that upsets a terminal; then show the logs and the audit file as the operator sees them", Control: "the text's mark is shown", Breach: "a control character, or one that turns the direction of writing, is shown"}, true, escapesProbe},
 		{probe.Probe{ID: "life.detached", Tried: "leave a process of a session of its own behind in the container, and end the bottle", Control: "it runs before", Breach: "a process of the bottle is left on this machine"}, true, detachedProbe},
 		{probe.Probe{ID: "life.leftovers", Tried: "look for what the ended bottle left: Podman's objects, the slice, the runtime directory, the state", Control: "they were there before", Breach: "one is left"}, true, leftoversProbe},

@@ -15,5 +15,8 @@ func breakRoutes(_ probe.Server, routes ...egress.Route) []egress.Route { return
 // breakState breaks the bottle's directories.
 func breakState(*run) {}
 
+// breakCopies breaks what was copied out.
+func breakCopies(string) {}
+
 // breakEnd breaks the end of a bottle.
 func breakEnd(context.Context, *run) {}

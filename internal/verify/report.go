@@ -99,7 +99,7 @@ func (r *Report) verdict() string {
 		parts = append(parts, fmt.Sprintf("All %d held.", len(r.Lines)))
 	}
 	if len(r.LeftOut) > 0 {
-		parts = append(parts, fmt.Sprintf("%d were left out, since this bottle has no route to verify's servers and goes on running; podbottle verify without a slug makes them.", len(r.LeftOut)))
+		parts = append(parts, fmt.Sprintf("%d were left out, since this bottle has no route to verify's servers, goes on running, or has no other beside it; podbottle verify without a slug makes them.", len(r.LeftOut)))
 	}
 	return strings.Join(parts, " ") + " " + where
 }

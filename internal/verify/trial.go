@@ -74,18 +74,26 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if r.slug, err = r.startOne(ctx, agent); err != nil {
+		return err
+	}
+	r.own = true
+	r.other, err = r.startOne(ctx, agent)
+	return err
+}
+
+// startOne starts a bottle for the trial and returns its slug.
+func (r *run) startOne(ctx context.Context, agent string) (string, error) {
 	var out, said bytes.Buffer
-	l := r.ownLauncher(&out, &said)
 	request := bottle.Request{
 		Yes: true, Detach: true, Runtime: r.options.Runtime, Firewall: r.options.Firewall, OnApproval: "deny",
 		Trial: r.trial(),
 	}
 	request.Spec.AgentName = agent
-	if _, err := l.Start(ctx, request); err != nil {
-		return fmt.Errorf("the bottle does not start: %w\n%s", err, bytes.TrimSpace(said.Bytes()))
+	if _, err := r.ownLauncher(&out, &said).Start(ctx, request); err != nil {
+		return "", fmt.Errorf("the bottle does not start: %w\n%s", err, bytes.TrimSpace(said.Bytes()))
 	}
-	r.slug, r.own = strings.TrimSpace(out.String()), true
-	return nil
+	return strings.TrimSpace(out.String()), nil
 }
 
 // ownLauncher is the user's launcher, which also knows the trial's variables.
@@ -162,10 +170,17 @@ func (r *run) trial() *bottle.Trial {
 
 // close takes down what verify started.
 func (r *run) close(ctx context.Context) {
+	var left []string
 	if r.own && !r.ended {
+		left = append(left, r.slug)
+	}
+	if r.other != "" {
+		left = append(left, r.other)
+	}
+	if len(left) > 0 {
 		var said bytes.Buffer
-		if err := r.ownLauncher(io.Discard, &said).Stop(ctx, []string{r.slug}, true); err != nil {
-			fmt.Fprintf(r.launcher.Err, "Warning: bottle %s is not taken down: %v\n", r.slug, err)
+		if err := r.ownLauncher(io.Discard, &said).Stop(ctx, left, true); err != nil {
+			fmt.Fprintf(r.launcher.Err, "Warning: bottle %s is not taken down: %v\n", strings.Join(left, ", "), err)
 		}
 	}
 	if r.servers != nil {
@@ -189,7 +204,8 @@ func (r *run) task(user string) (probe.Task, error) {
 	t := probe.Task{
 		User: user, Mark: r.mark, Roots: roots, Secrets: r.secrets, Namespaces: namespaces(), Filters: r.filters, Host: machine,
 		Egress: netip.AddrPortFrom(r.layout.Pod, egress.Port), Subnet: r.layout.Subnet, Gateway: r.layout.Gateway, Agent: r.layout.Agent, Outside: r.layout.Outside,
-		Ports: []uint16{egress.Port}, Listening: r.listening,
+		Others: r.others(),
+		Ports:  []uint16{egress.Port}, Listening: r.listening,
 	}
 	for service, port := range map[blueprint.Service]uint16{blueprint.GitGate: 9418, blueprint.Supervise: 9100} {
 		if _, ok := r.summary.Services[string(service)]; ok {
@@ -249,6 +265,31 @@ func (r *run) collectSecrets() ([]string, error) {
 	return list, nil
 }
 
+// others are the addresses of the other bottle: of verify's own, or else of one that runs.
+func (r *run) others() []netip.Addr {
+	if len(r.layout.Others) == 0 {
+		return nil
+	}
+	return r.theOther().Addresses
+}
+
+func (r *run) theOther() pod.Other {
+	for _, o := range r.layout.Others {
+		if o.Slug == r.other {
+			return o
+		}
+	}
+	return r.layout.Others[0]
+}
+
+// reachOther asks the other bottle's egress from its own pod, which is the control of
+// all that the agent of this one must not reach.
+func (r *run) reachOther(ctx context.Context) (bool, error) {
+	other := r.theOther()
+	target := probe.Target{Network: "tcp", Address: netip.AddrPortFrom(other.Pod, egress.Port).String()}
+	return r.reach(ctx, other.Slug, target)
+}
+
 // reachServers connects to the servers from the pod's own namespace, which is the
 // control of all that the agent must not reach.
 func (r *run) reachServers(ctx context.Context) (bool, error) {
@@ -258,9 +299,14 @@ func (r *run) reachServers(ctx context.Context) (bool, error) {
 		{Network: "udp", Address: netip.AddrPortFrom(s.Addr, s.DNS).String(), Mark: r.mark + "-pod-2"},
 		{Network: "tcp", Address: fmt.Sprintf("127.0.0.1:%d", s.GuardedPort)},
 	}
+	return r.reach(ctx, r.slug, targets...)
+}
+
+// reach tells whether all targets answer in a bottle's pod.
+func (r *run) reach(ctx context.Context, slug string, targets ...probe.Target) (bool, error) {
 	var reached []probe.Reached
 	command := []string{blueprint.SidecarBin, "probe", "--reach"}
-	if err := r.exec(ctx, pod.ContainerOf(r.slug, blueprint.Egress), "", command, targets, &reached); err != nil {
+	if err := r.exec(ctx, pod.ContainerOf(slug, blueprint.Egress), "", command, targets, &reached); err != nil {
 		return false, err
 	}
 	for _, t := range reached {

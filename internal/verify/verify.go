@@ -43,6 +43,7 @@ type run struct {
 	plain    string // the value of a variable that is no secret
 
 	slug      string
+	other     string   // a second bottle of verify's, which nothing is done to; empty for none
 	own       bool     // verify started the bottle
 	ended     bool     // and has taken it down
 	dir       string   // temporary; holds the state tree of verify's own bottle
@@ -53,6 +54,7 @@ type run struct {
 	secrets   []string // what must be found nowhere in the agent
 	listening []uint16 // ports on which anything in the pod listens
 	reachable bool     // the pod reaches the servers
+	answers   bool     // the other bottle's egress answers, in its own pod
 }
 
 // Run attacks a bottle. The error is for what kept it from being attacked at all.
@@ -101,7 +103,7 @@ func (r *run) attack(ctx context.Context) ([]probe.Result, error) {
 	}
 	breakState(r)
 	for _, p := range hostProbes() {
-		if p.life && !r.own {
+		if p.own && !r.own {
 			continue
 		}
 		result := p.run(ctx, r)
@@ -129,6 +131,11 @@ func (r *run) locate(ctx context.Context) (err error) {
 	command := []string{blueprint.SidecarBin, "probe", "--listening"}
 	if err := r.exec(ctx, pod.ContainerOf(r.slug, blueprint.Egress), "", command, nil, &r.listening); err != nil {
 		return err
+	}
+	if len(r.layout.Others) > 0 {
+		if r.answers, err = r.reachOther(ctx); err != nil {
+			return err
+		}
 	}
 	if r.servers == nil {
 		return nil
@@ -158,6 +165,9 @@ func (r *run) inside(ctx context.Context, user string) ([]probe.Result, error) {
 // judge adds to a probe's own result what the servers saw: a mark that arrived is
 // a breach, and a control that did not makes the probe incomplete.
 func (r *run) judge(result probe.Result) probe.Result {
+	if result.ID == "pod.others" && !r.answers && result.Outcome == probe.Held {
+		result.Outcome, result.Seen = probe.Incomplete, "egress of the other bottle does not even answer in its own pod"
+	}
 	if r.servers == nil || result.Outcome == probe.Incomplete {
 		return result
 	}

@@ -85,19 +85,19 @@ var broken = []struct {
 }{
 	{"network", "route,dns,names,neighbour", []string{
 		"dns.multicast", "dns.resolvers", "dns.system", "dns.tls", "host.tcp", "host.udp", "net.icmp", "net.routes", "net.tcp4", "net.tcp6", "net.udp4", "net.udp6",
-		"pod.gateway", "pod.neighbours", "pod.outside",
+		"pod.gateway", "pod.neighbours", "pod.others", "pod.outside",
 	}},
 	{"kernel", "capability,privileges,seccomp,unmask,namespaces,device,writable", []string{
 		"host.devices", "kernel.calls", "kernel.capabilities", "kernel.files", "kernel.mount", "kernel.namespaces", "kernel.nested", "kernel.no-new-privileges", "kernel.processes",
 		"kernel.seccomp", "kernel.signals", "kernel.users", "net.add-route", "net.families", "net.icmp", "net.packet", "net.raw", "net.vsock", "secret.mounts",
 	}},
-	{"secrets", "environment,arguments,secret,socket,state,modes,escapes,detached,leftovers", []string{
-		"host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
+	{"secrets", "environment,arguments,secret,socket,dumps,state,modes,copies,settings,escapes,detached,leftovers", []string{
+		"copies.settings", "copies.trees", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
 		"secret.arguments", "secret.environment", "secret.files",
 	}},
 	{"egress", "open,wide", []string{
 		"dns.https", "egress.fronting", "egress.hosts", "egress.http2", "egress.methods", "egress.paths", "egress.ports", "egress.push", "egress.smuggling", "egress.special", "egress.unlisted",
-		"host.egress", "host.metadata", "pod.loopback", "pod.ports", "secret.reflected",
+		"host.egress", "host.metadata", "pod.loopback", "pod.others", "pod.ports", "secret.reflected",
 	}},
 	{"routes and filter", "unlisted,paths,reflection,special,default-seccomp", []string{
 		"egress.http2", "egress.paths", "egress.smuggling", "egress.special", "egress.unlisted", "kernel.nested", "net.families", "net.vsock", "secret.reflected",

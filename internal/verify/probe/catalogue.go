@@ -36,7 +36,8 @@ func podProbes() []inside {
 		{Probe{ID: "pod.ports", Tried: "connect to the pod's address on every port on which anything in it listens, and on all system ports", Control: "the ports that are meant to be open are", Breach: "any other is open"}, podPorts},
 		{Probe{ID: "pod.gateway", Tried: "connect to the internal network's gateway on all system ports, and those of resolvers, engines and the sidecars", Control: controlEgress, Breach: "one is open"}, podGateway},
 		{Probe{ID: "pod.neighbours", Tried: "connect to every other address of the internal network", Control: controlEgress, Breach: "somebody answers"}, podNeighbours},
-		{Probe{ID: "pod.outside", Tried: "connect to the pod's address on the uplink, the uplink's gateway and the networks of other bottles, on the ports of the sidecars", Control: controlEgress, Breach: "anything but the kernel's word that there is no route"}, podOutside},
+		{Probe{ID: "pod.outside", Tried: "connect to the pod's address on the uplink and to the uplink's gateway, on the ports of the sidecars", Control: controlEgress, Breach: "anything but the kernel's word that there is no route"}, podOutside},
+		{Probe{ID: "pod.others", Tried: "connect to the sidecars, the agent and the gateways of another bottle, and ask egress for them", Control: "that bottle's egress answers in its own pod", Breach: "anything but the kernel's word that there is no route, or egress lets one through", Others: true, Root: true}, podOthers},
 		{Probe{ID: "pod.loopback", Tried: "ask egress for the firewall's and the metrics' ports on its own loopback", Control: controlAllowed, Breach: "egress lets it through"}, podLoopback},
 	}
 }

@@ -400,19 +400,43 @@ func podNeighbours(ctx context.Context, b *bottle) Result {
 	return held("%d addresses, nobody answers", tried).with("%s", control)
 }
 
-// podOutside tries the pod's own address on the uplink, the uplink's gateway and
-// the other bottles, on the ports of the sidecars.
+// podOutside tries the pod's own address on the uplink and the uplink's gateway, on
+// the ports of the sidecars.
 func podOutside(ctx context.Context, b *bottle) Result {
+	if len(b.task.Outside) == 0 {
+		return incomplete("the task names no address of the uplink")
+	}
+	return b.unreachable(ctx, "tcp", onSidecarPorts(b.task.Outside)...)
+}
+
+// podOthers tries other bottles, directly and through egress.
+func podOthers(ctx context.Context, b *bottle) Result {
+	direct := b.unreachable(ctx, "tcp", onSidecarPorts(b.task.Others)...)
+	if direct.Outcome != Held {
+		return direct
+	}
+	var requests []request
+	for _, to := range onSidecarPorts(b.task.Others) {
+		requests = append(requests, request{connect: to.String(), plain: true, path: "/" + b.mark()})
+	}
+	through := b.refused(ctx, requests...)
+	if through.Outcome != Held {
+		return through
+	}
+	through.Seen = direct.Seen + "; through egress " + through.Seen
+	through.Absent = append(through.Absent, direct.Absent...)
+	return through
+}
+
+// onSidecarPorts is each address with each port that a sidecar of some bottle has.
+func onSidecarPorts(addresses []netip.Addr) []netip.AddrPort {
 	var list []netip.AddrPort
-	for _, addr := range b.task.Outside {
+	for _, addr := range addresses {
 		for _, port := range []uint16{53, 8888, 9099, 9100, 9418, 9901} {
 			list = append(list, netip.AddrPortFrom(addr, port))
 		}
 	}
-	if len(list) == 0 {
-		return incomplete("the task names no address of the uplink")
-	}
-	return b.unreachable(ctx, "tcp", list...)
+	return list
 }
 
 // hostDirect tries this machine by every address that it has.

@@ -38,6 +38,8 @@ type Probe struct {
 	// Server marks a probe that needs verify's servers and their route, which only a
 	// bottle that verify itself started has.
 	Server bool `json:"server,omitempty"`
+	// Others marks a probe that needs another bottle.
+	Others bool `json:"others,omitempty"`
 	// Root marks a probe that root in the container tries as well, since it might get further.
 	Root bool `json:"root,omitempty"`
 }
@@ -89,7 +91,7 @@ func Run(ctx context.Context, task Task) []Result {
 	b := newBottle(task)
 	var list []inside
 	for _, p := range catalogue() {
-		if (!p.Server || task.Server != nil) && (p.Root || task.User != "root") {
+		if (!p.Server || task.Server != nil) && (!p.Others || len(task.Others) > 0) && (p.Root || task.User != "root") {
 			list = append(list, p)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 
@@ -27,8 +28,10 @@ type Task struct {
 	Gateway   netip.Addr   `json:"gateway"`
 	Agent     netip.Addr   `json:"agent"`
 	// Outside are addresses beyond the internal network that the pod can reach: its
-	// own on the uplink, the uplink's gateway, and those of other bottles.
+	// own on the uplink, and the uplink's gateway.
 	Outside []netip.Addr `json:"outside"`
+	// Others are the addresses of other bottles and their gateways; empty for no bottle.
+	Others []netip.Addr `json:"others,omitempty"`
 	// Host are the addresses of this machine.
 	Host []netip.Addr `json:"host"`
 	// Server is verify's own; nil where the bottle has no route to it.
@@ -77,13 +80,14 @@ func (b *bottle) mark() string {
 // Main is `podbottle-sidecar probe`: it reads a Task and prints the Results.
 //
 // With --hold it only waits, as the agent of a bottle that is there to be tried;
-// --nested, --detach, --listening and --reach are parts of probes that need a process of their own.
+// --nested, --detach, --listening, --plant and --reach are parts of probes that need a process of their own.
 func Main(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	hold := flags.Bool("hold", false, "print the text after the flags and wait")
 	nested := flags.Bool("nested", false, "try what a new user namespace gives")
 	detach := flags.Bool("detach", false, "start a process that outlives this one, and say that it runs")
 	listening := flags.Bool("listening", false, "list the ports on which anything listens in this network namespace")
+	planting := flags.String("plant", "", "make trees in this new directory of the home, to be copied out, and list them")
 	reach := flags.Bool("reach", false, "connect to the targets on standard input and say which answer")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -99,6 +103,12 @@ func Main(ctx context.Context, args []string) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(ports)
+	case *planting != "":
+		trees, err := plant(filepath.Join(os.Getenv("HOME"), *planting), flags.Arg(0))
+		if err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(trees)
 	case *nested:
 		return json.NewEncoder(os.Stdout).Encode(tryNested())
 	case *reach:

@@ -1,0 +1,131 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/breakage"
+	"github.com/podbottle/podbottle/internal/verify/probe"
+)
+
+// planted is the directory in the agent's home where it makes the trees that are
+// copied out.
+const planted = "podbottle-verify"
+
+// copyOut copies one of the planted trees out of the bottle and returns what
+// podbottle said.
+func (r *run) copyOut(ctx context.Context, tree, to string) (said string, err error) {
+	var out bytes.Buffer
+	err = r.ownLauncher(&out, &out).Copy(ctx, bottle.Location{Slug: r.slug, Path: path.Join(planted, tree)}, bottle.Location{Path: to})
+	return out.String(), err
+}
+
+// copiesProbe copies hostile trees out of the bottle.
+func copiesProbe(ctx context.Context, r *run) probe.Result {
+	mark := r.mark + "-copy-1"
+	var trees []string
+	if err := r.exec(ctx, r.summary.Container, blueprint.AgentUser, []string{blueprint.Handover, "probe", "--plant", planted, mark}, nil, &trees); err != nil {
+		return incomplete("nothing can be planted: %v", err)
+	}
+	// What lies beside the copies shall stay as it is.
+	dir := filepath.Join(r.dir, "copies")
+	victim := filepath.Join(dir, "victim")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(victim, []byte("old"), 0o600)); err != nil {
+		return incomplete("%v", err)
+	}
+	if said, err := r.copyOut(ctx, probe.Ordinary, filepath.Join(dir, probe.Ordinary)); err != nil {
+		return incomplete("an ordinary tree is not copied: %v %s", err, said)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, probe.Ordinary, "sub", "file")); err != nil || string(text) != mark { // #nosec G304 -- below a directory of ours
+		return incomplete("an ordinary tree arrives as %q: %v", text, err)
+	}
+	refused := 0
+	for _, tree := range trees {
+		if tree == probe.Ordinary || tree == probe.Settings {
+			continue
+		}
+		said, err := r.copyOut(ctx, tree, filepath.Join(dir, tree))
+		if strings.ContainsAny(said, "\x1b\u202e") {
+			return breach("what is said about the tree %s acts on a terminal: %q", tree, said)
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	breakCopies(dir)
+	if found := escaped(dir); found != "" {
+		return breach("after the copies %s", found)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "old" { // #nosec G304 -- ours
+		return breach("a file beside the copies is %q now: %v", text, err)
+	}
+	return held("an ordinary tree arrived", "%d hostile trees: %d refused, the others without what was hostile", len(trees)-2, refused)
+}
+
+// escaped says what of a copy leads out of dir or is more than a file; empty for nothing.
+func escaped(dir string) string {
+	var found string
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := os.Lstat(path)
+		if err != nil {
+			return err
+		}
+		real, linkErr := filepath.EvalSymlinks(path)
+		switch mode := info.Mode(); {
+		case mode.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0, mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
+			found = path + " is a " + mode.String()
+		case linkErr == nil && real != dir && !strings.HasPrefix(real, dir+"/"):
+			found = path + " leads to " + real
+		case mode.Type() == fs.ModeSymlink && linkErr != nil:
+			if to, _ := os.Readlink(path); filepath.IsAbs(to) || strings.Contains(to, "..") {
+				found = path + " leads to " + to
+			}
+		case mode.IsRegular() && info.Size() > 1<<30:
+			found = path + " is larger than what was sent"
+		}
+		if found != "" {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+// settingsProbe copies a repository out on whose files programs of the host act.
+func settingsProbe(ctx context.Context, r *run) probe.Result {
+	to := filepath.Join(r.dir, "settings")
+	said, err := r.copyOut(ctx, probe.Settings, to)
+	if err != nil {
+		return incomplete("%v %s", err, said)
+	}
+	if breakage.Has("settings") {
+		said = ""
+	}
+	var missing []string
+	for name, acts := range probe.Planted {
+		if _, err := os.Stat(filepath.Join(to, name)); err != nil {
+			return incomplete("%v", err)
+		}
+		if named := strings.Contains(said, name); acts && !named {
+			missing = append(missing, name)
+		} else if named && !acts {
+			return incomplete("%s is named too, so that the names say nothing", name)
+		}
+	}
+	if slices.Sort(missing); len(missing) > 0 {
+		return breach("the copy is not said to hold %s", strings.Join(missing, ", "))
+	}
+	return held("the files arrived; one that nothing acts on is not named", "podbottle cp names what programs of this machine would act on")
+}
