@@ -100,6 +100,30 @@ func (b Bottle) Find(id string) (Entry, error) {
 	return entry, err
 }
 
+// maxDecided is how many answered proposals of a bottle are read.
+const maxDecided = 200
+
+// findAll returns the bottle's proposals whose ID begins with prefix. What cannot be
+// read is left out.
+func (b Bottle) findAll(prefix string) ([]Entry, error) {
+	q, err := OpenQueue(b.Queue)
+	if err != nil {
+		return nil, err
+	}
+	defer q.Close()
+	ids, err := q.IDs(prefix)
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, id := range ids {
+		if entry, err := q.Find(id); err == nil && entry.Proposal.Slug == b.Slug {
+			entries = append(entries, entry)
+		}
+	}
+	return entries, nil
+}
+
 // Decided returns the bottle's proposals that have an answer, newest first.
 func (b Bottle) Decided() ([]Entry, []error) {
 	q, err := OpenQueue(b.Queue)
@@ -107,7 +131,7 @@ func (b Bottle) Decided() ([]Entry, []error) {
 		return nil, []error{err}
 	}
 	defer q.Close()
-	entries, damaged := q.Decided()
+	entries, damaged := q.Decided(maxDecided)
 	return slices.DeleteFunc(entries, func(e Entry) bool { return e.Proposal.Slug != b.Slug }), damaged
 }
 

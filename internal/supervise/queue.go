@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +38,8 @@ const (
 	responseSuffix = ".response.json"
 	processedDir   = "processed"
 	maxEntries     = 4096 // names read from one directory
+
+	processedPrefix = processedDir + "/"
 )
 
 // ErrDecided says that a proposal has its answer already.
@@ -119,7 +120,7 @@ func (q *Queue) Respond(r Response) error {
 	if err := r.validate(); err != nil {
 		return err
 	}
-	if _, err := q.root.Lstat(processedDir + "/" + r.ID + responseSuffix); err == nil {
+	if _, err := q.root.Lstat(processedPrefix + r.ID + responseSuffix); err == nil {
 		return ErrDecided
 	}
 	err := q.write(r.ID+responseSuffix, r)
@@ -187,11 +188,38 @@ func (q *Queue) Pending() (pending []Proposal, damaged []error) {
 	return pending, damaged
 }
 
-// Decided returns the proposals that have their answer, newest first.
-func (q *Queue) Decided() ([]Entry, []error) {
-	byID := map[string]Entry{} // a file that is moved meanwhile may be seen in both places
-	var damaged []error
-	for _, prefix := range []string{"", processedDir + "/"} {
+// Decided returns the newest proposals that have their answer, at most so many, newest first.
+func (q *Queue) Decided(most int) ([]Entry, []error) {
+	files, damaged := q.answers()
+	var entries []Entry
+	for _, f := range files[:min(most, len(files))] {
+		entry, err := q.read(f.prefix, f.id)
+		if errors.Is(err, fs.ErrNotExist) && f.prefix == "" {
+			entry, err = q.read(processedPrefix, f.id) // archived meanwhile
+		}
+		switch {
+		case err == nil && entry.Response != nil:
+			entries = append(entries, entry)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			damaged = append(damaged, fmt.Errorf("%s%s: %w", f.prefix, f.id, err))
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int {
+		return cmp.Or(b.Response.Time.Compare(a.Response.Time), strings.Compare(a.Proposal.ID, b.Proposal.ID))
+	})
+	return entries, damaged
+}
+
+// answerFile is the file of an answer, in the queue or archived.
+type answerFile struct {
+	prefix, id string
+	written    time.Time
+}
+
+// answers lists the files of answers, newest first, without reading any: an archive of
+// the largest proposals is more than a call should read.
+func (q *Queue) answers() (files []answerFile, damaged []error) {
+	for _, prefix := range []string{"", processedPrefix} {
 		names, err := q.names(cmp.Or(strings.TrimSuffix(prefix, "/"), "."))
 		if err != nil {
 			damaged = append(damaged, err)
@@ -201,20 +229,33 @@ func (q *Queue) Decided() ([]Entry, []error) {
 			if !ok || !idPattern.MatchString(id) {
 				continue
 			}
-			entry, err := q.read(prefix, id)
-			switch {
-			case err == nil && entry.Response != nil:
-				byID[id] = entry
-			case err != nil && !errors.Is(err, fs.ErrNotExist):
-				damaged = append(damaged, fmt.Errorf("%s%s: %w", prefix, id, err))
+			// While a file is moved it is in both places.
+			if info, err := q.root.Lstat(prefix + name); err == nil && !slices.ContainsFunc(files, func(f answerFile) bool { return f.id == id }) {
+				files = append(files, answerFile{prefix, id, info.ModTime()})
 			}
 		}
 	}
-	entries := slices.Collect(maps.Values(byID))
-	slices.SortStableFunc(entries, func(a, b Entry) int {
-		return cmp.Or(b.Response.Time.Compare(a.Response.Time), strings.Compare(a.Proposal.ID, b.Proposal.ID))
-	})
-	return entries, damaged
+	slices.SortStableFunc(files, func(a, b answerFile) int { return b.written.Compare(a.written) })
+	return files, damaged
+}
+
+// IDs lists the IDs that begin with prefix, of the proposals that wait and of those
+// that are archived.
+func (q *Queue) IDs(prefix string) ([]string, error) {
+	var ids []string
+	for _, dir := range []string{".", processedDir} {
+		names, err := q.names(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			id, ok := strings.CutSuffix(name, proposalSuffix)
+			if ok && idPattern.MatchString(id) && strings.HasPrefix(id, prefix) && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids, nil
 }
 
 // Find returns one proposal by its ID, waiting or archived; ErrUnknown otherwise.
@@ -224,7 +265,7 @@ func (q *Queue) Find(id string) (Entry, error) {
 	}
 	entry, err := q.read("", id)
 	if errors.Is(err, fs.ErrNotExist) {
-		entry, err = q.read(processedDir+"/", id)
+		entry, err = q.read(processedPrefix, id)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return Entry{}, ErrUnknown
@@ -246,10 +287,10 @@ func (q *Queue) Archive(id string) error {
 		return fmt.Errorf("queue: archive %s: %w", id, err)
 	}
 	// A copy, since the kernel lets nobody link a file of another user (fs.protected_hardlinks).
-	if err := q.write(processedDir+"/"+id+responseSuffix, response); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := q.write(processedPrefix+id+responseSuffix, response); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := q.root.Rename(id+proposalSuffix, processedDir+"/"+id+proposalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := q.root.Rename(id+proposalSuffix, processedPrefix+id+proposalSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("queue: archive %s: %w", id, err)
 	}
 	if err := q.root.Remove(id + responseSuffix); err != nil {
@@ -270,14 +311,15 @@ func (q *Queue) Answered() ([]string, error) {
 	return ids, err
 }
 
-// Prune removes the oldest archived proposals beyond the newest keep.
+// Prune removes the oldest answered proposals beyond the newest keep.
 func (q *Queue) Prune(keep int) error {
-	entries, _ := q.Decided()
-	var errs []error
-	for _, entry := range entries[min(keep, len(entries)):] {
+	files, errs := q.answers()
+	for _, f := range files[min(keep, len(files)):] {
+		if f.prefix == "" {
+			continue // has not been taken yet
+		}
 		for _, suffix := range []string{proposalSuffix, responseSuffix} {
-			err := q.root.Remove(processedDir + "/" + entry.Proposal.ID + suffix)
-			if !errors.Is(err, fs.ErrNotExist) {
+			if err := q.root.Remove(f.prefix + f.id + suffix); !errors.Is(err, fs.ErrNotExist) {
 				errs = append(errs, err)
 			}
 		}

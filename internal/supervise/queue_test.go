@@ -137,18 +137,33 @@ func TestDecidedOnce(t *testing.T) {
 
 func TestPrune(t *testing.T) {
 	q := newQueue(t)
+	var ids []string
 	for i := range 5 {
 		p := newProposal(t, func(p *Proposal) { p.Time = p.Time.Add(time.Duration(i) * time.Second) })
 		if err := errors.Join(q.Submit(p), q.Respond(Response{ID: p.ID, Status: StatusRejected, Time: p.Time}), q.Archive(p.ID)); err != nil {
 			t.Fatal(err)
 		}
+		ids = append(ids, p.ID)
+		// The clock of files may not tell them apart.
+		if err := os.Chtimes(filepath.Join(q.Dir(), processedDir, p.ID+responseSuffix), p.Time, p.Time); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if newest, damaged := q.Decided(1); len(newest) != 1 || len(damaged) != 0 || newest[0].Proposal.ID != ids[4] {
+		t.Errorf("the newest: %v %v", newest, damaged)
 	}
 	if err := q.Prune(2); err != nil {
 		t.Fatal(err)
 	}
-	entries, damaged := q.Decided()
-	if len(entries) != 2 || len(damaged) != 0 || entries[0].Response.Time.Before(entries[1].Response.Time) {
+	entries, damaged := q.Decided(10)
+	if len(entries) != 2 || len(damaged) != 0 || entries[0].Proposal.ID != ids[4] || entries[1].Proposal.ID != ids[3] {
 		t.Errorf("left: %v %v", entries, damaged)
+	}
+	if left, err := q.IDs(""); err != nil || len(left) != 2 {
+		t.Errorf("files are left of %v %v", left, err)
+	}
+	if found, err := q.IDs(ids[4][:8]); err != nil || len(found) != 1 || found[0] != ids[4] {
+		t.Errorf("by the beginning of its ID: %v %v", found, err)
 	}
 }
 
@@ -199,7 +214,7 @@ func TestHostileQueue(t *testing.T) {
 	if err := os.Symlink(filepath.Dir(outside), path(processedDir)); err != nil {
 		t.Fatal(err)
 	}
-	if entries, damaged := q.Decided(); len(entries) != 0 || len(damaged) == 0 {
+	if entries, damaged := q.Decided(10); len(entries) != 0 || len(damaged) == 0 {
 		t.Errorf("archive through a link: %v %v", entries, damaged)
 	}
 }

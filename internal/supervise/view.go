@@ -193,12 +193,11 @@ func FindProposal(bottles []Bottle, id string) (Bottle, Entry, error) {
 	var found []Entry
 	var in Bottle
 	for _, b := range bottles {
-		entries, _ := Collect([]Bottle{b}, true)
-		for _, e := range entries {
-			if strings.HasPrefix(e.Proposal.ID, id) {
-				found, in = append(found, e), b
-			}
+		entries, err := b.findAll(id)
+		if err != nil || len(entries) == 0 {
+			continue // a queue that is gone or damaged is in nobody's way
 		}
+		found, in = append(found, entries...), b
 	}
 	switch len(found) {
 	case 0:

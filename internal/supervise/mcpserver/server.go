@@ -67,6 +67,7 @@ type Server struct {
 	calls  chan struct{} // one token a running tool call
 
 	admission sync.Mutex // one proposal is checked against the limits and written at a time
+	listing   sync.Mutex // one list is read at a time: proposals may be large
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when the queue has changed

@@ -229,7 +229,7 @@ func TestApproveWhileWaiting(t *testing.T) {
 	if len(messages) == 0 || !strings.Contains(messages[0], p.ID) {
 		t.Errorf("progress messages %q do not name the proposal", messages)
 	}
-	if entries, _ := b.queue.Decided(); len(entries) != 1 || entries[0].Proposal.ID != p.ID {
+	if entries, _ := b.queue.Decided(10); len(entries) != 1 || entries[0].Proposal.ID != p.ID {
 		t.Errorf("archive holds %+v", entries)
 	}
 	if left, _ := filepath.Glob(filepath.Join(b.queue.Dir(), "*.json")); len(left) != 0 {
@@ -257,7 +257,7 @@ func TestUnattendedDeniesAtOnce(t *testing.T) {
 	if err != nil || text != "" || a.Status != supervise.StatusRejected || !strings.Contains(a.Notes, "unattended") {
 		t.Errorf("answer %+v %q %v", a, text, err)
 	}
-	if entries, _ := b.queue.Decided(); len(entries) != 1 {
+	if entries, _ := b.queue.Decided(10); len(entries) != 1 {
 		t.Errorf("the denied proposal is not in the queue's archive: %v", entries)
 	}
 	if got := b.records(); !slices.Equal(got, []string{"asked", "rejected"}) {
@@ -387,7 +387,7 @@ func TestSameRequestJoins(t *testing.T) {
 	p := b.pending(1)[0]
 	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusApproved, Scope: supervise.ScopeBottle})
 	wg.Wait()
-	if entries, _ := b.queue.Decided(); len(entries) != 1 {
+	if entries, _ := b.queue.Decided(10); len(entries) != 1 {
 		t.Errorf("%d proposals for one request", len(entries))
 	}
 }

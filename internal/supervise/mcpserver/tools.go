@@ -157,13 +157,15 @@ func (s *Server) status(id string) (*mcp.CallToolResult, statuses, error) {
 		}
 		return nil, statuses{[]answer{toAnswer(entry)}}, nil
 	}
+	s.listing.Lock()
+	defer s.listing.Unlock()
 	all := statuses{Proposals: []answer{}}
 	pending, _ := s.queue.Pending()
 	slices.Reverse(pending)
 	for _, p := range pending {
 		all.Proposals = append(all.Proposals, toAnswer(supervise.Entry{Proposal: p}))
 	}
-	decided, _ := s.queue.Decided()
+	decided, _ := s.queue.Decided(recent)
 	for _, entry := range decided {
 		all.Proposals = append(all.Proposals, toAnswer(entry))
 	}
