@@ -45,14 +45,15 @@ type Route struct {
 	// AllowReflection switches off the replacement of injected tokens in responses.
 	AllowReflection bool `yaml:"allow_reflection,omitempty" json:"allow_reflection,omitempty"`
 
-	// The fields below stay on the host: none of them is written for the sidecar.
+	// The fields below are not written for the sidecar, unless they say so.
 
 	// TokenRef names the host's environment variable that holds the token.
 	TokenRef string `yaml:"-" json:"token_ref,omitempty"`
 	// Roles are the markers that a provider reads.
 	Roles []string `yaml:"-" json:"roles,omitempty"`
-	// TLSPassthrough lets the firewall see this host's name and port only.
-	TLSPassthrough bool `yaml:"-" json:"tls_passthrough,omitempty"`
+	// TLSPassthrough lets the firewall see this host's name and port only. The sidecar knows
+	// it, because it then has the upstream's own TLS before it.
+	TLSPassthrough bool `yaml:"tls_passthrough,omitempty" json:"tls_passthrough,omitempty"`
 	// SSRFIPAllowlist are special-purpose ranges that the firewall may dial for this host.
 	SSRFIPAllowlist []netip.Prefix `yaml:"-" json:"ssrf_ip_allowlist,omitempty"`
 }

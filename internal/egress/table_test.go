@@ -30,7 +30,7 @@ func TestRoutesRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, leaked := range []string{"HOST_VARIABLE", "claude_code_oauth", "100.64", "passthrough"} {
+	for _, leaked := range []string{"HOST_VARIABLE", "claude_code_oauth", "100.64"} {
 		if strings.Contains(string(data), leaked) {
 			t.Errorf("the sidecar's table holds %q:\n%s", leaked, data)
 		}
@@ -39,7 +39,7 @@ func TestRoutesRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stays := cmpopts.IgnoreFields(Route{}, "TokenRef", "Roles", "TLSPassthrough", "SSRFIPAllowlist")
+	stays := cmpopts.IgnoreFields(Route{}, "TokenRef", "Roles", "SSRFIPAllowlist")
 	if diff := cmp.Diff(routes, got, stays); diff != "" {
 		t.Errorf("read back (-want +got):\n%s", diff)
 	}

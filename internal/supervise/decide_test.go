@@ -241,7 +241,7 @@ func TestApprovalOfTheFirewallAlone(t *testing.T) {
 	l.Must(err)
 	l.Write("pipelock/config/pipelock.yaml", narrow)
 	l.Must(l.ReloadFirewall(t.Context()))
-	if status, reason := l.Get("known.example.org", "/v1/x"); status != 403 || reason != "firewall" {
+	if status, reason := l.Get("known.example.org", "/v1/x"); status != 403 || reason != "firewall-host" {
 		t.Fatalf("%d %s", status, reason)
 	}
 	answer, p := l.Ask("pipelock-block", map[string]any{"failed_url": "https://known.example.org/v1/x", "justification": "it worked before"})

@@ -74,8 +74,8 @@ func agentClient(agent *conformance.Agent, version string) *http.Client {
 	return client
 }
 
-// tryConformance prints as JSON what is wrong, by row. Arguments: the domain and the
-// two ports.
+// tryConformance prints as JSON what is wrong, by row, also of those that hold for the
+// built-in firewall alone. Arguments: the domain and the two ports.
 func tryConformance(_ context.Context, agent *conformance.Agent, args []string) (err error) {
 	agent.Domain = args[0]
 	if agent.Port, err = strconv.Atoi(args[1]); err != nil {
@@ -85,7 +85,7 @@ func tryConformance(_ context.Context, agent *conformance.Agent, args []string) 
 		return err
 	}
 	wrong := make(map[string]string)
-	for _, row := range conformance.Rows() {
+	for _, row := range slices.Concat(conformance.Rows(), conformance.FirewallRows()) {
 		wrong[row.What] = ""
 		if err := row.Try(agent); err != nil {
 			wrong[row.What] = err.Error()

@@ -65,9 +65,14 @@ func (a *Agent) Client(h2 bool) *http.Client {
 // fetch makes one request on a connection of its own. A host in header replaces the
 // one of the URL in what is sent.
 func (a *Agent) fetch(h2 bool, method, url string, header http.Header) (Outcome, error) {
+	return a.send(h2, method, url, header, "")
+}
+
+// send is fetch with a body.
+func (a *Agent) send(h2 bool, method, url string, header http.Header, body string) (Outcome, error) {
 	client := a.Client(h2)
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequest(method, url, nil)
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
 	if err != nil {
 		return Outcome{}, err
 	}

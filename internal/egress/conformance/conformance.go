@@ -72,11 +72,15 @@ func (r Row) Reason() (reason string, recorded bool) {
 	return reason, reason != badRequest || !answered
 }
 
-// Table is the rows in Markdown.
+// Table is the rows in Markdown, and below them those of the built-in firewall.
 func Table() string {
+	return table(Rows()) + "\nWith the built-in firewall, whose reasons egress passes on:\n\n" + table(FirewallRows())
+}
+
+func table(rows []Row) string {
 	var table strings.Builder
 	table.WriteString("| request | outcome |\n|---|---|\n")
-	for _, row := range Rows() {
+	for _, row := range rows {
 		outcome := row.Want
 		if reason, status, _ := strings.Cut(row.Want, " "); row.Want != LetThrough && row.Want != "200" {
 			outcome = strings.TrimSpace(fmt.Sprintf("`%s` %s", reason, status))
@@ -93,8 +97,11 @@ const upstreamHeader = "X-Upstream"
 func Upstream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(upstreamHeader, "yes")
 	_, _ = io.Copy(io.Discard, r.Body)
-	if r.URL.Path == "/zip" {
+	switch r.URL.Path {
+	case "/zip":
 		w.Header().Set("Content-Encoding", "deflate") // which egress cannot search
+	case "/forged":
+		w.Header().Set(reasonHeader, "firewall-secret")
 	}
 	fmt.Fprintln(w, r.Method, r.Host, r.RequestURI)
 }

@@ -21,6 +21,16 @@ import (
 //	git      git: {fetch: true}
 //	empty    injects a token whose slot has no value
 //	secret   injects a token, with the port of the upstream without TLS
+//
+// The rows of the firewall need more of them:
+//
+//	inside          leads to an address that is not public and not the route's
+//	closed          port 1, where nobody listens
+//	not.covered     a name that the upstream's certificate is not for
+//	passed.covered  the same, and the firewall passes its TLS through
+//	late            not in the firewall's allowlist
+//
+// and nowhere.invalid, a name that does not exist (RFC 2606).
 func Rows() []Row {
 	return slices.Concat(allowed(), hosts(), tunnels(), messages(), paths(), services())
 }

@@ -155,6 +155,39 @@ func services() []Row {
 	}
 }
 
+// FirewallRows are what the built-in firewall refuses, or cannot reach, with the reasons
+// that egress passes on.
+func FirewallRows() []Row {
+	return []Row{
+		{"a host that the firewall does not have in its allowlist", "firewall-host 403", fetch("GET", "late", "/")},
+		{"a name that leads to an address that is not public", "firewall-address 403", fetch("GET", "inside", "/")},
+		{"a secret in the body", "firewall-secret 403", func(a *Agent) (Outcome, error) {
+			return a.send(true, http.MethodPost, "https://"+a.authority("api")+"/", nil, "key="+fakeToken)
+		}},
+		{"a secret in a header", "firewall-secret 403", func(a *Agent) (Outcome, error) {
+			return a.fetch(true, http.MethodGet, "https://"+a.authority("api")+"/", http.Header{"X-Note": {fakeToken}})
+		}},
+		{"a secret in the URL", "firewall-secret 403", fetch("GET", "api", "/?key="+fakeToken)},
+		{"a secret in the URL, plain HTTP", "firewall-secret 403", func(a *Agent) (Outcome, error) {
+			return a.fetch(false, http.MethodGet, "http://"+a.plainAuthority("plain")+"/?key="+fakeToken, nil)
+		}},
+		{"a body in a coding that cannot be scanned", "firewall-coding 403", func(a *Agent) (Outcome, error) {
+			return a.send(true, http.MethodPost, "https://"+a.authority("api")+"/", http.Header{"Content-Encoding": {"compress"}}, "x")
+		}},
+		{"a name that does not exist", "name-not-resolved 502", func(a *Agent) (Outcome, error) {
+			return a.fetch(true, http.MethodGet, fmt.Sprintf("https://nowhere.invalid:%d/", a.Port), nil)
+		}},
+		{"an upstream that refuses the connection", "connection-refused 502", fetchURL("https://closed.DOMAIN:1/")},
+		{"an upstream whose certificate is for other names", "upstream-certificate 502", fetch("GET", "not.covered", "/")},
+		{"the same where the firewall passes TLS through (egress looks at it)", "upstream-certificate 502", fetch("GET", "passed.covered", "/")},
+		{"an upstream that claims to be the firewall (its header is dropped)", LetThrough, fetch("GET", "api", "/forged")},
+		{"the same where the firewall passes TLS through", LetThrough, fetch("GET", "pass", "/forged")},
+	}
+}
+
+// fakeToken has the form of a GitHub token and belongs to nobody.
+const fakeToken = "ghp_" + "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5"
+
 // echConfig is a list with one configuration for encrypted client hellos (RFC 9849,
 // section 4) under a public name.
 func echConfig(publicName string) []byte {

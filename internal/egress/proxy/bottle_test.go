@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ type bottle struct {
 	upstreamCA   []byte // PEM
 	stopFirewall func()
 	preferHTTP2  bool // set by what starts the firewall
+	namesReasons bool // the same
 }
 
 // newBottle starts a TLS upstream under the name host and a way to it. edit may
@@ -87,6 +89,7 @@ func newBottleBehind(t testing.TB, host string, handler http.Handler, edit func(
 		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir, PreferHTTP2: b.preferHTTP2,
 		AgentReady: func() error { b.ready++; return nil }, Audit: b.openAudit(), Log: quiet(),
 	})
+	b.proxy.namesReasons.Store(b.namesReasons)
 	if err := b.proxy.SetRoutes(routes, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +124,7 @@ func (b *bottle) startUpstream(handler http.Handler) {
 	b.upstream.EnableHTTP2 = true
 	b.upstream.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	b.upstream.TLS = &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return authority.Leaf(hello.ServerName)
+		return authority.Leaf(strings.Replace(hello.ServerName, ".covered.", ".uncovered.", 1))
 	}}
 	b.upstream.StartTLS()
 	b.t.Cleanup(b.upstream.Close)
@@ -140,6 +143,7 @@ func (b *bottle) startFirewall(routes []egress.Route) (netip.AddrPort, *x509.Cer
 	addr, stop := serve(b.t, f.Serve)
 	b.stopFirewall = stop
 	pool.AppendCertsFromPEM(b.upstreamCA) // for what is passed through
+	b.namesReasons = true
 	return addr, pool
 }
 
@@ -230,7 +234,8 @@ func authorityOf(t testing.TB, certPEM, keyPEM []byte) (*x509.CertPool, *interce
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // loopbackResolver asks a real DNS server in this process, which answers every
-// question for an IPv4 address with 127.0.0.1.
+// question for an IPv4 address with 127.0.0.1, but for a name below inside with 10.0.0.1 and
+// for one below invalid not at all.
 func loopbackResolver(t testing.TB) *net.Resolver {
 	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -262,10 +267,18 @@ func answerLoopback(query []byte) ([]byte, error) {
 	}
 	m.Response, m.Additionals = true, nil
 	for _, q := range m.Questions {
+		address := [4]byte{127, 0, 0, 1}
+		switch name := q.Name.String(); {
+		case strings.HasSuffix(name, ".invalid."):
+			m.RCode = dnsmessage.RCodeNameError
+			continue
+		case strings.HasPrefix(name, "inside."):
+			address = [4]byte{10, 0, 0, 1}
+		}
 		if q.Type == dnsmessage.TypeA {
 			m.Answers = append(m.Answers, dnsmessage.Resource{
 				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
-				Body:   &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}},
+				Body:   &dnsmessage.AResource{A: address},
 			})
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,8 +36,17 @@ func conformanceBottle(t *testing.T) (*bottle, *conformance.Agent) {
 			{Host: "git.example.org", Port: main.Port, GitFetch: true},
 			{Host: "empty.example.org", Port: main.Port, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_9"},
 			{Host: "secret.example.org", Port: plainPort, AuthScheme: egress.SchemeBearer, TokenEnv: "EGRESS_TOKEN_0"},
+			{Host: "inside.example.org", Port: main.Port},
+			{Host: "closed.example.org", Port: 1},
+			{Host: "not.covered.example.org", Port: main.Port},
+			{Host: "passed.covered.example.org", Port: main.Port, TLSPassthrough: true},
+			{Host: "nowhere.invalid", Port: main.Port},
 		}
 	})
+	late := egress.Route{Host: "late.example.org", Port: b.port}
+	if err := b.proxy.SetRoutes(append(b.proxy.policy.Load().listed, late), 2); err != nil {
+		t.Fatal(err)
+	}
 	return b, &conformance.Agent{Proxy: b.proxyURL.Host, Trust: b.trust, Domain: "example.org", Port: b.port, PlainPort: plainPort}
 }
 
@@ -44,7 +54,7 @@ func conformanceBottle(t *testing.T) (*bottle, *conformance.Agent) {
 // or not, and what stands in the audit file.
 func TestConformance(t *testing.T) {
 	b, agent := conformanceBottle(t)
-	for _, row := range conformance.Rows() {
+	for _, row := range slices.Concat(conformance.Rows(), conformance.FirewallRows()) {
 		t.Run(row.What, func(t *testing.T) {
 			before := len(b.records())
 			if err := row.Try(agent); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/denial"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/leak"
 )
@@ -25,14 +26,48 @@ const (
 	idleConnTimeout  = 90 * time.Second
 	connBuffer       = 2 << 10 // of a connection to the firewall, each way; bodies pass it by
 	flushDelay       = 2 * time.Millisecond
-	manyOpen         = 64 // open requests from which HTTP/1.1 is given up
+	maxText          = 300         // bytes of what a firewall says
+	textTimeout      = time.Second // for them
+	manyOpen         = 64          // open requests from which HTTP/1.1 is given up
 )
 
-// firewallError is a CONNECT that the firewall refused.
-type firewallError struct{ status int }
+// firewallError is a refusal of the firewall.
+type firewallError struct {
+	reason Reason
+	detail string
+}
 
-func (e *firewallError) Error() string {
-	return fmt.Sprintf("the firewall refused the connection with status %d", e.status)
+func (e *firewallError) Error() string { return e.detail }
+
+// refusedConnect makes an error of the answer to CONNECT. Nobody but the firewall can
+// give one. An engine that has no reasons may have a text.
+func refusedConnect(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
+	if res.StatusCode == http.StatusOK {
+		return nil
+	}
+	if reason, detail := denial.Take(res.Header); reason != "" {
+		return &firewallError{Reason(reason), detail}
+	}
+	detail := fmt.Sprintf("the firewall refused the connection with status %d", res.StatusCode)
+	if text := shortText(res.Body); text != "" {
+		detail += ": " + text
+	}
+	return &firewallError{ReasonFirewall, detail}
+}
+
+// shortText reads the beginning of a text that must be there already.
+func shortText(body io.Reader) string {
+	read := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(io.LimitReader(body, maxText))
+		read <- denial.Clean(string(text))
+	}()
+	select {
+	case text := <-read:
+		return text
+	case <-time.After(textTimeout):
+		return "" // the connection is closed now, which ends the read
+	}
 }
 
 // errFirewallDown is a firewall that does not answer.
@@ -89,23 +124,18 @@ func newTransport(config Config) *http.Transport {
 			}
 			return conn, nil
 		},
-		OnProxyConnectResponse: func(_ context.Context, _ *url.URL, _ *http.Request, res *http.Response) error {
-			if res.StatusCode != http.StatusOK {
-				return &firewallError{res.StatusCode}
-			}
-			return nil
-		},
-		TLSClientConfig:       &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true},
-		ForceAttemptHTTP2:     true,
-		DisableCompression:    true,
-		TLSHandshakeTimeout:   handshakeTimeout,
-		ExpectContinueTimeout: continueTimeout,
-		IdleConnTimeout:       idleConnTimeout,
-		ReadBufferSize:        connBuffer,
-		WriteBufferSize:       connBuffer,
-		MaxIdleConns:          256,
-		MaxIdleConnsPerHost:   64,
-		HTTP2:                 intercept.HTTP2(intercept.NearWindow),
+		OnProxyConnectResponse: refusedConnect,
+		TLSClientConfig:        &tls.Config{RootCAs: config.Roots, MinVersion: tls.VersionTLS12, DynamicRecordSizingDisabled: true},
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		TLSHandshakeTimeout:    handshakeTimeout,
+		ExpectContinueTimeout:  continueTimeout,
+		IdleConnTimeout:        idleConnTimeout,
+		ReadBufferSize:         connBuffer,
+		WriteBufferSize:        connBuffer,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    64,
+		HTTP2:                  intercept.HTTP2(intercept.NearWindow),
 	}
 }
 
@@ -155,9 +185,14 @@ func rewrite(pr *httputil.ProxyRequest) {
 }
 
 // modifyResponse puts the counter and, where a token was injected, the masking
-// between the upstream and the agent.
+// between the upstream and the agent. A refusal of the firewall becomes one of egress;
+// where the upstream could have written it, it counts as no refusal.
 func modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
+	reason, detail := denial.Take(res.Header)
+	if reason != "" && x.proxy.namesReasons.Load() && !x.route.TLSPassthrough {
+		return &firewallError{Reason(reason), detail}
+	}
 	x.status = res.StatusCode
 	x.answered.Store(true)
 	x.touch()
@@ -189,10 +224,12 @@ func maskUpgrade(upgraded io.ReadWriteCloser, masker *leak.Matcher) io.ReadWrite
 func upstreamFailed(_ http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
 	x.proxy.config.Log.Debug("upstream", "host", x.host, "error", err)
-	x.refuse(failure(context.Cause(r.Context()), err))
+	x.refuse(failure(context.Cause(r.Context()), err, x.route.TLSPassthrough))
 }
 
-func failure(cause, err error) verdict {
+// failure says what became of a request. passthrough is one that egress itself has the
+// upstream's TLS of.
+func failure(cause, err error, passthrough bool) verdict {
 	var refused *firewallError
 	switch {
 	case errors.Is(cause, errIdle):
@@ -200,11 +237,14 @@ func failure(cause, err error) verdict {
 	case errors.Is(cause, context.Canceled):
 		return verdict{reason: ReasonGone, detail: "the client went away"}
 	case errors.As(err, &refused):
-		return verdict{reason: ReasonFirewall, detail: refused.Error()}
+		return verdict{reason: refused.reason, detail: refused.detail}
 	case errors.Is(err, errFirewallDown):
 		return verdict{reason: ReasonFirewallDown, detail: "the firewall of this bottle does not answer; nothing is sent without it"}
 	case errors.Is(err, errEncoding):
 		return verdict{reason: ReasonEncoding, detail: errEncoding.Error()}
+	case passthrough:
+		reason, detail := denial.OfError(err)
+		return verdict{reason: Reason(reason), detail: detail}
 	default:
 		return verdict{reason: ReasonUpstream, detail: "the host could not be reached through the firewall"}
 	}

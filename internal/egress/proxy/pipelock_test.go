@@ -156,8 +156,8 @@ const fakeToken = "ghp_" + "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5"
 func tryPipelock(t *testing.T, b *bottle) {
 	t.Helper()
 	self := netip.MustParseAddrPort(b.proxyURL.Host)
-	if err := waitForFirewall(t.Context(), b.proxy.config.Firewall, self); err != nil {
-		t.Error(err)
+	if named, err := waitForFirewall(t.Context(), b.proxy.config.Firewall, self); named || err != nil {
+		t.Errorf("pipelock gives reasons: %v, %v", named, err)
 	}
 	client := b.client(true)
 	client.Timeout = 5 * time.Minute

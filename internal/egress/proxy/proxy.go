@@ -72,6 +72,9 @@ type Proxy struct {
 	front    *http.Server
 	inflight sync.WaitGroup // exchanges that are not recorded yet
 	open     atomic.Int64   // how many they are
+	// namesReasons is set when the firewall gives reasons (package denial) with its
+	// answers. From one that does not, the same header would be the upstream's.
+	namesReasons atomic.Bool
 }
 
 // New returns a proxy that lets nothing out until SetRoutes is called.

@@ -1,11 +1,14 @@
 package proxy
 
+import "github.com/podbottle/podbottle/internal/denial"
+
 // ReasonHeader carries the reason of a refusal on every answer that the proxy
 // itself gives.
-const ReasonHeader = "Podbottle-Reason"
+const ReasonHeader = denial.ReasonHeader
 
 // Reason says why a request was refused. The values are stable: agents, tests and
-// the audit file use them.
+// the audit file use them. Besides those listed here there are the reasons of package
+// denial, which the built-in firewall gives.
 type Reason string
 
 // The reasons, in the order in which a request is judged.
@@ -50,12 +53,12 @@ const (
 	ReasonPlaintext Reason = "plaintext"
 	// ReasonNoToken: the route's token is missing or empty.
 	ReasonNoToken Reason = "no-token"
-	// ReasonFirewall: the firewall refused.
+	// ReasonFirewall: the firewall refused and gave no reason that is known.
 	ReasonFirewall Reason = "firewall"
 	// ReasonFirewallDown: the firewall does not answer.
 	ReasonFirewallDown Reason = "firewall-unreachable"
 	// ReasonUpstream: the upstream does not answer, or not as HTTP or TLS demand.
-	ReasonUpstream Reason = "upstream-failed"
+	ReasonUpstream = Reason(denial.Upstream)
 	// ReasonEncoding: the response is encoded in a way that cannot be searched for the token.
 	ReasonEncoding Reason = "unreadable-encoding"
 	// ReasonGone: the client went away before there was an answer.

@@ -6,6 +6,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+
+	"github.com/podbottle/podbottle/internal/denial"
 )
 
 // refusal is the answer to a request that is not let out. It is written for a
@@ -30,7 +32,6 @@ var statuses = map[Reason]int{
 	ReasonMethod:       http.StatusMethodNotAllowed,
 	ReasonHostMismatch: http.StatusMisdirectedRequest,
 	ReasonFirewallDown: http.StatusBadGateway,
-	ReasonUpstream:     http.StatusBadGateway,
 	ReasonEncoding:     http.StatusBadGateway,
 	ReasonIdle:         http.StatusGatewayTimeout,
 	ReasonGone:         http.StatusBadGateway,
@@ -39,6 +40,9 @@ var statuses = map[Reason]int{
 
 func (r Reason) status() int {
 	if code, ok := statuses[r]; ok {
+		return code
+	}
+	if code := denial.Reason(r).Status(); code != 0 {
 		return code
 	}
 	return http.StatusForbidden
@@ -61,6 +65,10 @@ func (r *refusal) advise(gitGate string) {
 		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      path_allowlist: [%q]", r.Host, r.Path)
 	case ReasonPort:
 		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      port: %d", r.Host, r.Port)
+	case Reason(denial.Host), ReasonFirewall:
+		r.Ask = "call the tool pipelock-block of the MCP server supervise with the failed_url"
+	case Reason(denial.Address):
+		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      pipelock: {ssrf_ip_allowlist: [ADDRESS/32]}", r.Host)
 	case ReasonGitFetch:
 		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      git: {fetch: true}", r.Host)
 	}

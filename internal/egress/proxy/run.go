@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/denial"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/intercept"
@@ -115,9 +116,11 @@ func Run(ctx context.Context, args []string) error {
 		group.Go(func() error { return proxy.metrics.serve(ctx, scrapes) })
 	}
 	group.Go(func() error {
-		if err := waitForFirewall(ctx, f.firewall, f.listen); err != nil {
+		named, err := waitForFirewall(ctx, f.firewall, f.listen)
+		if err != nil {
 			return err
 		}
+		proxy.namesReasons.Store(named)
 		log.Info("ready", "slug", f.slug, "listen", f.listen, "firewall", f.firewall)
 		if err := ready.Mark(f.runDir, ready.Service); err != nil {
 			return err
@@ -155,8 +158,9 @@ const (
 
 // waitForFirewall returns once the firewall enforces: a request through it to
 // this proxy itself, an address that no bottle may reach, is refused with 403.
-// Any other answer is an error: a firewall that lets that through is none.
-func waitForFirewall(ctx context.Context, firewall, self netip.AddrPort) error {
+// Any other answer is an error: a firewall that lets that through is none. named is whether
+// the refusal has a reason that egress knows.
+func waitForFirewall(ctx context.Context, firewall, self netip.AddrPort) (named bool, err error) {
 	client := &http.Client{
 		Transport: &http.Transport{
 			Proxy:             http.ProxyURL(&url.URL{Scheme: "http", Host: firewall.String()}),
@@ -170,20 +174,21 @@ func waitForFirewall(ctx context.Context, firewall, self netip.AddrPort) error {
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+self.String()+"/", nil)
 		if err != nil {
-			return err
+			return false, err
 		}
 		res, err := client.Do(req)
 		if err == nil {
 			_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10))
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusForbidden {
-				return nil
+				reason, _ := denial.Take(res.Header)
+				return reason != "", nil
 			}
-			return fmt.Errorf("the firewall %s answered %d where it must refuse: it does not enforce", firewall, res.StatusCode)
+			return false, fmt.Errorf("the firewall %s answered %d where it must refuse: it does not enforce", firewall, res.StatusCode)
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return false, nil
 		case <-ticker.C:
 		}
 	}

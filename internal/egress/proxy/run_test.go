@@ -309,7 +309,7 @@ func TestAFirewallThatDoesNotRefuseIsNone(t *testing.T) {
 		_ = server.Serve(l)
 		return nil
 	})
-	err := waitForFirewall(context.Background(), open, netip.MustParseAddrPort("127.0.0.1:1"))
+	_, err := waitForFirewall(context.Background(), open, netip.MustParseAddrPort("127.0.0.1:1"))
 	if err == nil || !strings.Contains(err.Error(), "does not enforce") {
 		t.Errorf("error %v", err)
 	}

@@ -30,7 +30,7 @@ const (
 )
 
 // errCoding is a body that cannot be scanned because of its content coding.
-var errCoding = errors.New("blocked: the request body is compressed in a way that cannot be scanned, or too large for it")
+var errCoding = errors.New("the request body is compressed in a way that cannot be scanned, or too large for it")
 
 // body makes the body of a request scanned: a body of known length up to wholeBody
 // now, any other while it is sent. A stream stays a stream: each piece goes on as

@@ -26,6 +26,7 @@ import (
 	"code.dny.dev/ssrf"
 	"golang.org/x/net/dns/dnsmessage"
 
+	"github.com/podbottle/podbottle/internal/denial"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/intercept"
 	"github.com/podbottle/podbottle/internal/pipelock"
@@ -56,7 +57,7 @@ func newWall(t testing.TB, edit func(*pipelock.Config)) *wall {
 	upstreamRoots, upstreamCA := newAuthority(t)
 	upstream := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		rw.Header().Set(ReasonHeader, "forged")
+		rw.Header().Set(denial.ReasonHeader, "forged")
 		fmt.Fprint(rw, "upstream")
 		if err == nil {
 			w.received <- r.Host + " " + r.RequestURI + " " + string(body)
@@ -232,7 +233,7 @@ func TestWhatIsLetThrough(t *testing.T) {
 			if got, want := <-w.received, fmt.Sprintf("%s:%d%s", tt.host, w.port, tt.want); got != want {
 				t.Errorf("upstream saw %.80q, want %.80q", got, want)
 			}
-			if tt.host != "pass.example.org" && res.Header.Get(ReasonHeader) != "" {
+			if tt.host != "pass.example.org" && res.Header.Get(denial.ReasonHeader) != "" {
 				t.Error("the upstream's reason header got through")
 			}
 		})
@@ -267,42 +268,42 @@ func TestWhatIsBlocked(t *testing.T) {
 		host, target string
 		header       http.Header
 		body         io.Reader
-		reason       string
+		reason       denial.Reason
 	}{
-		"a key in a body":                {"a.example.org", "/", nil, strings.NewReader("token: " + githubToken), reasonSecret},
-		"a key in base64 in a body":      {"a.example.org", "/", nil, strings.NewReader(`"` + base64.StdEncoding.EncodeToString([]byte("token: "+githubToken)) + `"`), reasonSecret},
-		"a key in a compressed body":     {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped("token: " + githubToken)), reasonSecret},
-		"a key with an allow comment":    {"a.example.org", "/", nil, strings.NewReader("token: " + githubToken + " # gitleaks:allow"), reasonSecret},
-		"a key in a header":              {"a.example.org", "/", http.Header{"X-Note": {githubToken}}, nil, reasonSecret},
-		"a key in the query":             {"a.example.org", "/?q=" + githubToken, nil, nil, reasonSecret},
-		"a key in the path":              {"a.example.org", "/x/" + githubToken, nil, nil, reasonSecret},
-		"own secret in a body":           {"a.example.org", "/", nil, strings.NewReader("x" + ownToken), reasonSecret},
-		"own secret in hex":              {"a.example.org", "/", nil, strings.NewReader(hex.EncodeToString([]byte(ownToken))), reasonSecret},
-		"own secret in base64":           {"a.example.org", "/", nil, strings.NewReader(base64.StdEncoding.EncodeToString([]byte("abcd" + ownToken))), reasonSecret},
-		"own secret in the query":        {"a.example.org", "/?q=" + url.QueryEscape(ownToken), nil, nil, reasonSecret},
-		"own secret in a header":         {"a.example.org", "/", http.Header{"Cookie": {"a=" + ownToken}}, nil, reasonSecret},
-		"own secret in a random header":  {"a.example.org", "/", http.Header{"Idempotency-Key": {ownToken}}, nil, reasonSecret},
-		"own secret in pieces":           {"a.example.org", "/", nil, slowly("begin "+ownToken+" end", 3), reasonSecret},
-		"own secret behind a megabyte":   {"a.example.org", "/", nil, strings.NewReader(filler + ownToken + filler), reasonSecret},
-		"own secret in a label":          {hex.EncodeToString([]byte(strings.ToLower(ownToken))) + ".wild.example.org", "/", nil, nil, reasonSecret},
-		"own secret over several labels": {hex.EncodeToString([]byte(strings.ToLower(ownToken)))[:20] + "." + hex.EncodeToString([]byte(strings.ToLower(ownToken)))[20:] + ".wild.example.org", "/", nil, nil, reasonSecret},
-		"unknown coding":                 {"a.example.org", "/", http.Header{"Content-Encoding": {"compress"}}, strings.NewReader("x"), reasonCoding},
-		"broken coding":                  {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader("x"), reasonCoding},
-		"a large compressed body":        {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader(filler), reasonCoding},
-		"a bomb":                         {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped(strings.Repeat("0", maxDecoded+1))), reasonCoding},
-		"a long URL":                     {"a.example.org", "/" + strings.Repeat("x", 17<<10), nil, nil, reasonBad},
-		"another host's loopback":        {"public.example.org", "/", nil, nil, reasonAddress},
-		"a wildcard's loopback":          {"public.wild.example.org", "/", nil, nil, reasonAddress},
-		"a private address":              {"inside.wild.example.org", "/", nil, nil, reasonAddress},
-		"the metadata address":           {"metadata.wild.example.org", "/", nil, nil, reasonAddress},
+		"a key in a body":                {"a.example.org", "/", nil, strings.NewReader("token: " + githubToken), denial.Secret},
+		"a key in base64 in a body":      {"a.example.org", "/", nil, strings.NewReader(`"` + base64.StdEncoding.EncodeToString([]byte("token: "+githubToken)) + `"`), denial.Secret},
+		"a key in a compressed body":     {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped("token: " + githubToken)), denial.Secret},
+		"a key with an allow comment":    {"a.example.org", "/", nil, strings.NewReader("token: " + githubToken + " # gitleaks:allow"), denial.Secret},
+		"a key in a header":              {"a.example.org", "/", http.Header{"X-Note": {githubToken}}, nil, denial.Secret},
+		"a key in the query":             {"a.example.org", "/?q=" + githubToken, nil, nil, denial.Secret},
+		"a key in the path":              {"a.example.org", "/x/" + githubToken, nil, nil, denial.Secret},
+		"own secret in a body":           {"a.example.org", "/", nil, strings.NewReader("x" + ownToken), denial.Secret},
+		"own secret in hex":              {"a.example.org", "/", nil, strings.NewReader(hex.EncodeToString([]byte(ownToken))), denial.Secret},
+		"own secret in base64":           {"a.example.org", "/", nil, strings.NewReader(base64.StdEncoding.EncodeToString([]byte("abcd" + ownToken))), denial.Secret},
+		"own secret in the query":        {"a.example.org", "/?q=" + url.QueryEscape(ownToken), nil, nil, denial.Secret},
+		"own secret in a header":         {"a.example.org", "/", http.Header{"Cookie": {"a=" + ownToken}}, nil, denial.Secret},
+		"own secret in a random header":  {"a.example.org", "/", http.Header{"Idempotency-Key": {ownToken}}, nil, denial.Secret},
+		"own secret in pieces":           {"a.example.org", "/", nil, slowly("begin "+ownToken+" end", 3), denial.Secret},
+		"own secret behind a megabyte":   {"a.example.org", "/", nil, strings.NewReader(filler + ownToken + filler), denial.Secret},
+		"own secret in a label":          {hex.EncodeToString([]byte(strings.ToLower(ownToken))) + ".wild.example.org", "/", nil, nil, denial.Secret},
+		"own secret over several labels": {hex.EncodeToString([]byte(strings.ToLower(ownToken)))[:20] + "." + hex.EncodeToString([]byte(strings.ToLower(ownToken)))[20:] + ".wild.example.org", "/", nil, nil, denial.Secret},
+		"unknown coding":                 {"a.example.org", "/", http.Header{"Content-Encoding": {"compress"}}, strings.NewReader("x"), denial.Coding},
+		"broken coding":                  {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader("x"), denial.Coding},
+		"a large compressed body":        {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, strings.NewReader(filler), denial.Coding},
+		"a bomb":                         {"a.example.org", "/", http.Header{"Content-Encoding": {"gzip"}}, bytes.NewReader(zipped(strings.Repeat("0", maxDecoded+1))), denial.Coding},
+		"a long URL":                     {"a.example.org", "/" + strings.Repeat("x", 17<<10), nil, nil, denial.Request},
+		"another host's loopback":        {"public.example.org", "/", nil, nil, denial.Address},
+		"a wildcard's loopback":          {"public.wild.example.org", "/", nil, nil, denial.Address},
+		"a private address":              {"inside.wild.example.org", "/", nil, nil, denial.Address},
+		"the metadata address":           {"metadata.wild.example.org", "/", nil, nil, denial.Address},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, text, err := w.post(tt.host, tt.target, tt.header, tt.body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res.StatusCode != http.StatusForbidden || res.Header.Get(ReasonHeader) != tt.reason {
-				t.Errorf("%s %s %q, want %s", res.Status, res.Header.Get(ReasonHeader), text, tt.reason)
+			if reason, detail := denial.Take(res.Header); res.StatusCode != tt.reason.Status() || reason != tt.reason || detail == "" {
+				t.Errorf("%s %s (%s) %q, want %s", res.Status, reason, detail, text, tt.reason)
 			}
 			if strings.Contains(text, githubToken) || strings.Contains(text, ownToken) {
 				t.Errorf("the answer holds the secret: %q", text)

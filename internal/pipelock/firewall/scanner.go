@@ -91,7 +91,7 @@ var random = []string{
 type finding struct{ what, where string }
 
 func (f finding) Error() string {
-	return fmt.Sprintf("blocked: %s contains secret: %s", f.where, f.what)
+	return fmt.Sprintf("the %s contains a secret: %s", f.where, f.what)
 }
 
 // ownSecret is what a known secret is called in a finding.

@@ -13,25 +13,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/denial"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/footprint"
 	"github.com/podbottle/podbottle/internal/intercept"
 )
 
-// ReasonHeader carries the reason of a refusal on every answer that the firewall
-// itself gives. An upstream cannot set it.
-const ReasonHeader = "Podbottle-Reason"
-
-// Reasons of the firewall.
-const (
-	reasonAllowed  = "allowed"
-	reasonBad      = "firewall-bad-request"
-	reasonHost     = "firewall-host"
-	reasonAddress  = "firewall-address"
-	reasonSecret   = "firewall-secret"
-	reasonCoding   = "firewall-coding"
-	reasonUpstream = "upstream-failed"
-)
+// allowed stands in the log for a request that was let out.
+const allowed denial.Reason = "allowed"
 
 // serveFront answers on the firewall's own port.
 func (f *Firewall) serveFront(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +30,7 @@ func (f *Firewall) serveFront(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Scheme == "http" && r.URL.Host != "":
 		f.serve(w, r, "http", 80)
 	default:
-		f.refuse(w, r, http.StatusBadRequest, reasonBad, "this is a proxy")
+		f.refuse(w, r, denial.Request, "this is a proxy")
 	}
 }
 
@@ -51,7 +40,7 @@ func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
 	config := f.policy.Load().config
 	host, port, err := egress.ParseAuthority(r.RequestURI)
 	if err != nil || !config.Allows(host) {
-		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.RequestURI))
+		f.refuse(w, r, denial.Host, notListed)
 		return
 	}
 	target := intercept.Target{Host: host, Port: port}
@@ -77,12 +66,12 @@ func (f *Firewall) connect(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if upstream != nil {
-		f.log(r, host, reasonAllowed, 0)
+		f.log(r, host, allowed, 0)
 		pipe(conn, buffered.Reader, upstream, f.idleTimeout())
 		return
 	}
 	if err := f.tunnels.Serve(context.WithoutCancel(r.Context()), conn, buffered.Reader, target); err != nil {
-		f.log(r, host, reasonBad, 0)
+		f.log(r, host, denial.Request, 0)
 	}
 }
 
@@ -117,7 +106,7 @@ func (f *Firewall) serveTunnelled(w http.ResponseWriter, r *http.Request) {
 	}
 	host, port, err := egress.ParseHostPort(r.Host, target.Port)
 	if err != nil || host != target.Host || port != target.Port {
-		f.refuse(w, r, http.StatusMisdirectedRequest, reasonBad, "the request is for another host than its CONNECT was")
+		f.refuse(w, r, denial.Request, "the request is for another host than its CONNECT was")
 		return
 	}
 	f.serve(w, r, scheme, target.Port)
@@ -128,11 +117,11 @@ func (f *Firewall) serve(w http.ResponseWriter, r *http.Request, scheme string, 
 	policy := f.policy.Load()
 	host, port, err := egress.ParseHostPort(r.Host, defaultPort)
 	if err != nil || !policy.config.Allows(host) {
-		f.refuse(w, r, http.StatusForbidden, reasonHost, "blocked: domain not in allowlist: "+strconv.Quote(r.Host))
+		f.refuse(w, r, denial.Host, notListed)
 		return
 	}
 	if max := policy.config.FetchProxy.Monitoring.MaxURLLength; len(r.RequestURI) > max {
-		f.refuse(w, r, http.StatusForbidden, reasonBad, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
+		f.refuse(w, r, denial.Request, fmt.Sprintf("blocked: the URL is longer than %d bytes", max))
 		return
 	}
 	footprint.ReleaseLater()
@@ -168,11 +157,11 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 			intercept.CarryTrailers(pr.Out, to.request, nil)
 		},
 		ModifyResponse: func(res *http.Response) error {
-			res.Header.Del(ReasonHeader)
+			denial.Take(res.Header) // an upstream has none to give
 			if upgraded, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 				res.Body = intercept.Upgraded{ReadWriteCloser: upgraded}
 			}
-			f.log(res.Request, res.Request.URL.Hostname(), reasonAllowed, res.StatusCode)
+			f.log(res.Request, res.Request.URL.Hostname(), allowed, res.StatusCode)
 			return nil
 		},
 		ErrorHandler: f.failed,
@@ -182,34 +171,38 @@ func (f *Firewall) newForward(errors io.Writer) *httputil.ReverseProxy {
 	}
 }
 
+// notListed says that a host is not in api_allowlist.
+const notListed = "the host is not in the firewall's allowlist"
+
 // failed answers for a request that was not sent, or not whole.
 func (f *Firewall) failed(w http.ResponseWriter, r *http.Request, err error) {
 	var found finding
 	switch {
 	case errors.As(err, &found):
-		f.refuse(w, r, http.StatusForbidden, reasonSecret, found.Error())
+		f.refuse(w, r, denial.Secret, found.Error())
 	case errors.Is(err, errCoding):
-		f.refuse(w, r, http.StatusForbidden, reasonCoding, errCoding.Error())
+		f.refuse(w, r, denial.Coding, errCoding.Error())
 	case errors.Is(err, errAddress):
-		f.refuse(w, r, http.StatusForbidden, reasonAddress, "blocked: the host resolves to an address that is not public; the route's pipelock.ssrf_ip_allowlist can allow it")
+		f.refuse(w, r, denial.Address, "the host's name leads to an address that is not public")
 	default:
 		f.settings.Log.Warn("upstream", "host", r.Host, "error", err)
-		f.refuse(w, r, http.StatusBadGateway, reasonUpstream, "the upstream host cannot be reached")
+		reason, detail := denial.OfError(err)
+		f.refuse(w, r, reason, detail)
 	}
 }
 
-func (f *Firewall) refuse(w http.ResponseWriter, r *http.Request, status int, reason, message string) {
-	f.log(r, r.Host, reason, status)
-	w.Header().Set(ReasonHeader, reason)
+func (f *Firewall) refuse(w http.ResponseWriter, r *http.Request, reason denial.Reason, detail string) {
+	f.log(r, r.Host, reason, reason.Status())
+	denial.Set(w.Header(), reason, detail)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, message)
+	w.WriteHeader(reason.Status())
+	_, _ = fmt.Fprintf(w, "blocked: %s\n", detail)
 }
 
-func (f *Firewall) log(r *http.Request, host, reason string, status int) {
+func (f *Firewall) log(r *http.Request, host string, reason denial.Reason, status int) {
 	verdict := "deny"
-	if reason == reasonAllowed {
+	if reason == allowed {
 		verdict = "allow"
 	}
-	f.settings.Log.Info("request", "slug", f.settings.Slug, "verdict", verdict, "reason", reason, "method", r.Method, "host", host, "status", status)
+	f.settings.Log.Info("request", "slug", f.settings.Slug, "verdict", verdict, "reason", string(reason), "method", r.Method, "host", host, "status", status)
 }
