@@ -207,7 +207,9 @@ func modesProbe(_ context.Context, r *run) probe.Result {
 	if err != nil {
 		return incomplete("%v", err)
 	}
-	for _, dir := range append(r.stateDirs(), runtime) {
+	dirs := r.stateDirs()
+	state, queues := dirs[0], filepath.Dir(dirs[1]) // supervise writes to its queue as another uid: the directory above closes it
+	for _, dir := range []string{state, queues, runtime} {
 		if path := exposed(dir); path != "" {
 			return breach("other users can reach %s", path)
 		}
