@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/podbottle/podbottle/internal/sshdtest"
 )
 
 // unitToken is the credential of the bottles in these tests.
@@ -316,7 +318,15 @@ func TestHeadlessUnit(t *testing.T) {
 func TestUnitsMakeTheLiveBottle(t *testing.T) {
 	leavesNothing(t)
 	tr := unitTree(t, startUpstream(t, upstreamIP+":443", nil))
-	services := []string{"", "-egress", "-pipelock", "-supervise"}
+	services := []string{"", "-egress", "-pipelock", "-supervise", "-git-gate"}
+	key := filepath.Join(tr.cwd, "key")
+	if err := sshdtest.MakeKey(key); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(tr.root, "config.yaml"), gitConfig)
+	manifest := filepath.Join(tr.root, "bottles/web.md")
+	writeFile(t, manifest, strings.Replace(readFile(t, manifest), "supervise: true\n",
+		"supervise: true\ngit-gate:\n  repos:\n    app: {url: 'ssh://git@git.upstream.test/app.git', identity: '"+key+"'}\n", 1))
 
 	slug := tr.podbottle("start", "worker", "--detach", "--yes", "--firewall=builtin").succeed(t)
 	t.Cleanup(func() { tr.podbottle("stop", "--discard", slug).run(t) })
