@@ -1,7 +1,8 @@
 // Command bench compares podbottle's start with the least that could do the
 // same, in one run on one machine, and prints ratios: (a) a bare program that
 // creates and starts the same objects through Podman's bindings, (b) the podman
-// command line, one command after the other. It runs inside the test host
+// command line, one command after the other, (c) the same bottle as units of
+// systemd, which is to be compared with podbottle's start. It runs inside the test host
 // (make bench).
 package main
 
@@ -48,12 +49,17 @@ func run() error {
 	if _, err := podbottleStart(env); err != nil {
 		return err
 	}
-	var ours, bindings, cli, list, dryRun []time.Duration
+	if _, err := timed(env, "podbottle", "quadlet", "install", "demo", "--name", benchUnits, "--yes", "--firewall=builtin"); err != nil {
+		return err
+	}
+	defer func() { _, _ = timed(env, "podbottle", "quadlet", "uninstall", benchUnits, "--yes") }()
+	var ours, bindings, cli, units, list, dryRun []time.Duration
 	for range rounds {
 		for series, measure := range map[*[]time.Duration]func() (time.Duration, error){
 			&ours:     func() (time.Duration, error) { return podbottleStart(env) },
 			&bindings: bareStart,
 			&cli:      cliStart,
+			&units:    func() (time.Duration, error) { return unitsStart(env) },
 			&list:     func() (time.Duration, error) { return timed(env, "podbottle", "list") },
 			&dryRun: func() (time.Duration, error) {
 				return timed(env, "podbottle", "start", "demo", "--dry-run", "--firewall=builtin")
@@ -70,6 +76,7 @@ func run() error {
 	fmt.Printf("  podbottle start --detach --yes   %v\n", median(ours))
 	fmt.Printf("  (a) bare bindings                %v   ratio %.2f (wanted: at most 1.25)\n", median(bindings), ratio(ours, bindings))
 	fmt.Printf("  (b) podman, command by command   %v   ratio %.2f (wanted: at most 0.45)\n", median(cli), ratio(ours, cli))
+	fmt.Printf("  (c) systemctl start              %v   ratio %.2f to podbottle start (wanted: at most 2)\n", median(units), ratio(units, ours))
 	fmt.Printf("  podbottle list                   %v   (wanted: at most 60ms)\n", median(list))
 	fmt.Printf("  podbottle start --dry-run        %v   (wanted: at most 60ms)\n", median(dryRun))
 	return nil
@@ -83,6 +90,20 @@ func podbottleStart(env []string) (time.Duration, error) {
 		return 0, err
 	}
 	_, err = timed(env, "podbottle", "stop", "--discard", strings.TrimSpace(slug.String()))
+	return d, err
+}
+
+// benchUnits is the bottle that is installed as units.
+const benchUnits = "bench-units"
+
+// unitsStart measures systemd's start of the installed bottle until the agent's
+// program runs, and stops the bottle.
+func unitsStart(env []string) (time.Duration, error) {
+	d, err := timed(env, "systemctl", "--user", "start", "bot-bottle-"+benchUnits+"-agent.service")
+	if err != nil {
+		return 0, err
+	}
+	_, err = timed(env, "podbottle", "quadlet", "stop", benchUnits)
 	return d, err
 }
 
