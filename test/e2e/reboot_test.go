@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,17 +64,32 @@ func checkWayOut(t *testing.T, tr *tree, slug string) {
 	}
 }
 
-// shortenStops has systemd wait less long for what does not end at a shutdown. That
-// is pasta: it is ended first, and Podman, which takes the network of a live bottle
+// stopsDir holds what docs/reliability.md advises against a shutdown that waits for
+// pasta: it is ended first, and Podman, which takes the network of a live bottle
 // down, starts it again in the scope of a conmon, where nobody ends it.
-func shortenStops(t *testing.T) {
+func stopsDir(t *testing.T) string {
 	t.Helper()
 	home, err := os.UserHomeDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeFile(t, filepath.Join(home, ".config/systemd/user.conf"), "[Manager]\nDefaultTimeoutStopSec=15s\n")
-	command{argv: []string{"systemctl", "--user", "daemon-reexec"}}.succeed(t)
+	return filepath.Join(home, ".config/systemd/user/libpod-conmon-.scope.d")
+}
+
+func shortenStops(t *testing.T) {
+	t.Helper()
+	writeFile(t, filepath.Join(stopsDir(t), "timeout.conf"), "[Scope]\nTimeoutStopSec=10s\n")
+	command{argv: []string{"systemctl", "--user", "daemon-reload"}}.succeed(t)
+}
+
+// checkShortStops wants systemd to have read it for the scopes of the live bottle.
+func checkShortStops(t *testing.T) {
+	t.Helper()
+	scopes := lines(command{argv: []string{"systemctl", "--user", "show", "libpod-conmon-*.scope", "--property=TimeoutStopUSec", "--value"}}.succeed(t))
+	scopes = slices.DeleteFunc(scopes, func(line string) bool { return line == "" })
+	if len(scopes) == 0 || slices.ContainsFunc(scopes, func(line string) bool { return line != "10s" }) {
+		t.Errorf("the scopes of live containers are waited for: %q", scopes)
+	}
 }
 
 func TestBeforeReboot(t *testing.T) {
@@ -92,6 +108,7 @@ egress:
 	tr.podbottle("quadlet", "install", "worker", "--name", rebootUnit, "--firewall=builtin", "--yes", "--now").succeed(t)
 	live := tr.podbottle("start", "worker", "--firewall=builtin", "--detach", "--yes").succeed(t)
 	writeFile(t, filepath.Join(tr.cwd, "live"), live)
+	checkShortStops(t)
 	for _, slug := range []string{rebootUnit, live} {
 		checkWayOut(t, tr, slug)
 		tr.inBottle(t, slug, "echo written before > ~/"+rebootNotes+"; sync")
@@ -106,8 +123,7 @@ func TestAfterReboot(t *testing.T) {
 	t.Cleanup(func() {
 		tr.podbottle("quadlet", "uninstall", rebootUnit, "--yes").succeed(t)
 		tr.podbottle("cleanup", "--all", "--yes").succeed(t)
-		home, err := os.UserHomeDir()
-		if err := errors.Join(err, os.RemoveAll(tr.cwd), os.Remove(filepath.Join(home, ".config/systemd/user.conf"))); err != nil {
+		if err := errors.Join(os.RemoveAll(tr.cwd), os.RemoveAll(stopsDir(t))); err != nil {
 			t.Error(err)
 		}
 	})
