@@ -16,6 +16,7 @@ import (
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/config"
 	"github.com/podbottle/podbottle/internal/pipelock"
+	"github.com/podbottle/podbottle/internal/quadlet"
 )
 
 func newQuadlet(s Streams) *cobra.Command {
@@ -78,7 +79,7 @@ func (f *unitFlags) request(s Streams, agent string) (bottle.UnitRequest, error)
 	case f.agentFrom != "" && f.agentFrom != "home" && f.agentFrom != "cwd":
 		return r, fmt.Errorf("--agent-from %q is unknown; it can be home or cwd", f.agentFrom)
 	case f.headless == (f.prompt == ""):
-		return r, errors.New("--headless and --prompt go together")
+		return r, errors.New("--headless and --prompt go together: say both, or neither")
 	case f.onCalendar != "" && !f.headless:
 		return r, errors.New("--on-calendar goes with --headless")
 	case f.runtime != "" && f.runtime != bottle.RuntimeRunsc && f.runtime != bottle.RuntimeCrun:
@@ -130,24 +131,38 @@ podbottle quadlet install makes.`,
 			if err != nil {
 				return err
 			}
-			if out != "-" {
-				if err := os.MkdirAll(out, 0o755); err != nil { // #nosec G301 -- the user's directory of units
-					return err
-				}
+			if out == "-" {
+				return printUnits(s.Out, units)
 			}
-			for i, u := range units {
-				if out == "-" {
-					fmt.Fprintf(s.Out, "%s==> %s <==\n%s", strings.Repeat("\n", min(i, 1)), u.Name, u.Text)
-				} else if err := os.WriteFile(filepath.Join(out, u.Name), []byte(u.Text), 0o644); err != nil { // #nosec G306 -- units hold no secret
-					return err
-				}
-			}
-			return nil
+			return writeUnits(out, units)
 		},
 	}
 	f.add(cmd.Flags())
 	cmd.Flags().StringVarP(&out, "out", "o", "-", "directory to write the files to; - prints them")
 	return cmd
+}
+
+// printUnits prints units under their names.
+func printUnits(w io.Writer, units []quadlet.Unit) error {
+	for i, u := range units {
+		if _, err := fmt.Fprintf(w, "%s==> %s <==\n%s", strings.Repeat("\n", min(i, 1)), u.Name, u.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeUnits writes units to a directory.
+func writeUnits(dir string, units []quadlet.Unit) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- the user's directory of units
+		return err
+	}
+	for _, u := range units {
+		if err := os.WriteFile(filepath.Join(dir, u.Name), []byte(u.Text), 0o644); err != nil { // #nosec G306 -- units hold no secret
+			return err
+		}
+	}
+	return nil
 }
 
 func newQuadletInstall(s Streams) *cobra.Command {

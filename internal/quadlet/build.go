@@ -12,7 +12,7 @@ func (w bottle) build() (Unit, error) {
 		return Unit{}, err
 	}
 	f := w.begin("The agent's image")
-	quadletSection(f)
+	f.quadlet()
 	f.section("Build")
 	f.set("ImageTag", w.Build.Image)
 	f.set("File", w.Build.Containerfile)
@@ -20,7 +20,7 @@ func (w bottle) build() (Unit, error) {
 	f.line("ForceRM", "true")
 	f.pairs("Label", w.Build.Labels)
 	for _, name := range slices.Sorted(maps.Keys(w.Build.Args)) {
-		podmanArgs(f, "Quadlet of Podman 5.4 has no key for a build argument.", "--build-arg="+name+"="+w.Build.Args[name])
+		f.podmanArgs("Quadlet of Podman 5.4 has no key for a build argument.", "--build-arg="+name+"="+w.Build.Args[name])
 	}
 	f.section("Service")
 	f.line("TimeoutStartSec", "30min")

@@ -18,12 +18,16 @@ import (
 // package pod's specification of the live bottle.
 func (w bottle) container(c blueprint.Container) (Unit, error) {
 	agent := c.Service == blueprint.Agent
-	f := w.begin(map[bool]string{true: "The agent", false: "The sidecar " + string(c.Service)}[agent])
+	title := "The agent"
+	if !agent {
+		title = "The sidecar " + string(c.Service)
+	}
+	f := w.begin(title)
 	if !agent {
 		f.comment("Without it the agent has no network, and nothing else happens: it is started again for ever.")
 		f.line("StartLimitIntervalSec", "0")
 	}
-	quadletSection(f)
+	f.quadlet()
 	f.section("Container")
 	f.set("ContainerName", c.Name)
 	f.line("Pod", w.podUnit())
@@ -75,7 +79,7 @@ func (w bottle) process(f *file, c blueprint.Container) {
 	if w.since("5.7.0") {
 		f.line("HttpProxy", "false")
 	} else {
-		podmanArgs(f, "The key HttpProxy= is there from Podman 5.7 on: the host's proxy variables are not the container's.", "--http-proxy=false")
+		f.podmanArgs("The key HttpProxy= is there from Podman 5.7 on: the host's proxy variables are not the container's.", "--http-proxy=false")
 	}
 	if c.Init {
 		f.line("RunInit", "true")
@@ -88,7 +92,7 @@ func (w bottle) process(f *file, c blueprint.Container) {
 		if c.Terminal {
 			args = append(args, "--tty")
 		}
-		podmanArgs(f, "Quadlet has no key for standard input and the terminal, which podbottle attach uses.", args...)
+		f.podmanArgs("Quadlet has no key for standard input and the terminal, which podbottle attach uses.", args...)
 	}
 	f.set("StopTimeout", strconv.Itoa(int(c.StopTime/time.Second)))
 }
@@ -126,11 +130,11 @@ func (w bottle) hardening(f *file, c blueprint.Container) {
 	default:
 		f.line("PidsLimit", strconv.FormatInt(max(c.PidsLimit, 0), 10))
 	}
-	podmanArgs(f, "Quadlet has no key for volumes that an image declares: none is made.", "--image-volume=ignore")
+	f.podmanArgs("Quadlet has no key for volumes that an image declares: none is made.", "--image-volume=ignore")
 }
 
 func (w bottle) namespaces(f *file, c blueprint.Container) {
-	podmanArgs(f, "Quadlet has no keys for these namespaces: none is shared.", "--ipc=private", "--pid=private", "--uts=private", "--cgroupns=private")
+	f.podmanArgs("Quadlet has no keys for these namespaces: none is shared.", "--ipc=private", "--pid=private", "--uts=private", "--cgroupns=private")
 	if !c.OwnNetwork {
 		return
 	}
@@ -144,7 +148,7 @@ func (w bottle) namespaces(f *file, c blueprint.Container) {
 	for _, addr := range c.DNS {
 		f.line("DNS", addr.String())
 	}
-	podmanArgs(f, "Quadlet has no key for the base of /etc/hosts: the host's names are not the agent's business.", "--hosts-file=none")
+	f.podmanArgs("Quadlet has no key for the base of /etc/hosts: the host's names are not the agent's business.", "--hosts-file=none")
 }
 
 func (w bottle) mounts(f *file, c blueprint.Container) {

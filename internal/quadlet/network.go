@@ -11,7 +11,7 @@ func (w bottle) network(part string, n blueprint.Network, subnet netip.Prefix) (
 	f := w.begin("The " + part + " network")
 	f.comment("It goes when the bottle is stopped.")
 	f.line("PartOf", PodService(w.Slug))
-	quadletSection(f)
+	f.quadlet()
 	f.section("Network")
 	f.set("NetworkName", n.Name)
 	f.line("Driver", "bridge")

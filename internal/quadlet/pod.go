@@ -14,7 +14,7 @@ func (w bottle) pod() (Unit, error) {
 		return Unit{}, err
 	}
 	f := w.begin("The pod")
-	quadletSection(f)
+	f.quadlet()
 	f.section("Pod")
 	f.set("PodName", w.PodName)
 	f.line("Network", w.unit("internal", "network")+":ip="+addresses.Pod.String()+",interface_name="+w.Internal.InterfaceName)
@@ -27,13 +27,13 @@ func (w bottle) pod() (Unit, error) {
 		for _, name := range slices.Sorted(maps.Keys(w.Labels)) {
 			args = append(args, "--label="+name+"="+w.Labels[name])
 		}
-		podmanArgs(f, "Keys from Podman 5.6 on. A pod that outlives its containers lets them be restarted.", append(args, "--exit-policy=continue")...)
+		f.podmanArgs("Keys from Podman 5.6 on. A pod that outlives its containers lets them be restarted.", append(args, "--exit-policy=continue")...)
 	}
 	args := []string{"--infra-name=" + w.InfraName, "--share=net", "--share-parent=false"}
 	for _, name := range slices.Sorted(maps.Keys(w.Sysctls)) {
 		args = append(args, "--sysctl="+name+"="+w.Sysctls[name])
 	}
-	podmanArgs(f, "Quadlet has no key for the infra container's name, nor for its sysctls, nor for what is shared: the network, by the sidecars alone.", args...)
+	f.podmanArgs("Quadlet has no key for the infra container's name, nor for its sysctls, nor for what is shared: the network, by the sidecars alone.", args...)
 	f.section("Service")
 	f.comment("On tmpfs; it goes when the pod is stopped.")
 	f.line("RuntimeDirectory", "podbottle/"+w.Slug)

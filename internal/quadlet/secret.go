@@ -15,7 +15,6 @@ type Secret struct {
 	Name    string // Podman's
 	Service blueprint.Service
 	Target  string // path in the container
-	File    string // the same file below the runtime directory
 	Value   secret.Value
 }
 
@@ -35,7 +34,6 @@ func Secrets(b *blueprint.Bottle) []Secret {
 			Name:    "bot-bottle-" + b.Slug + "-" + service + "-" + strings.ReplaceAll(rest, "/", "-"),
 			Service: blueprint.Service(service),
 			Target:  target,
-			File:    f.Path,
 			Value:   f.Content,
 		})
 	}

@@ -54,11 +54,26 @@ func (f *file) words(key string, words ...string) {
 	f.line(key, strings.Join(escaped, " "))
 }
 
+// quadlet writes the section that keeps Quadlet from waiting for
+// network-online.target, which a user's units cannot see and which takes 90 seconds
+// where nothing asks for it.
+func (f *file) quadlet() {
+	f.section("Quadlet")
+	f.comment("Quadlet would wait up to 90 s for network-online.target, which many hosts never reach.")
+	f.line("DefaultDependencies", "false")
+}
+
 // pairs writes one line NAME=VALUE for each entry, sorted.
 func (f *file) pairs(key string, values map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		f.words(key, name+"="+values[name])
 	}
+}
+
+// podmanArgs writes options that Quadlet has no key for, under the reason.
+func (f *file) podmanArgs(reason string, args ...string) {
+	f.comment(reason)
+	f.words("PodmanArgs", args...)
 }
 
 func (f *file) check(key string, err error) {

@@ -165,19 +165,5 @@ func (w bottle) begin(description string) *file {
 	return f
 }
 
-// quadletSection keeps Quadlet from waiting for network-online.target, which a
-// user's units cannot see and which takes 90 seconds where nothing asks for it.
-func quadletSection(f *file) {
-	f.section("Quadlet")
-	f.comment("Quadlet would wait up to 90 s for network-online.target, which many hosts never reach.")
-	f.line("DefaultDependencies", "false")
-}
-
 // since tells whether the generator knows a key that came with a version.
 func (w bottle) since(version string) bool { return w.Podman.GTE(semver.MustParse(version)) }
-
-// podmanArgs writes options that Quadlet has no key for, under the reason.
-func podmanArgs(f *file, reason string, args ...string) {
-	f.comment(reason)
-	f.words("PodmanArgs", args...)
-}

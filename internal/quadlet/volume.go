@@ -6,7 +6,7 @@ import "github.com/podbottle/podbottle/internal/blueprint"
 // the image on first use.
 func (w bottle) volume() (Unit, error) {
 	f := w.begin("The agent's home")
-	quadletSection(f)
+	f.quadlet()
 	f.section("Volume")
 	f.set("VolumeName", blueprint.HomeVolume(w.Slug))
 	f.pairs("Label", w.Labels)
