@@ -210,3 +210,52 @@ func TestCapabilityBlockOfUnits(t *testing.T) {
 		t.Error("the image of the manifest's Containerfile is left")
 	}
 }
+
+// A headless agent whose image is approved while it works runs its prompt anew.
+func TestCapabilityBlockOfAJob(t *testing.T) {
+	leavesNothing(t)
+	const name = "e2e-job-image-2"
+	tr := newTree(t, map[string]string{
+		"agents/worker.md": "---\nbottle: web\n---\nYou work.\n",
+		"bottles/web.md":   "---\nagent_provider: {template: command, image: '" + agentImage + "', command: [bash]}\nsupervise: true\n---\n",
+	})
+	tr.install(t, name, "--headless", "--on-approval=wait=5m", "--prompt", "echo begun >> ~/notes; test -e /built || sleep 300; cat ~/notes /built")
+	started := make(chan result, 1)
+	cmd := tr.podbottle("quadlet", "start", name)
+	go func() { started <- cmd.run(t) }()
+	u := unitImage{tr, t, name}
+	eventually(t, "the agent works", func() bool { return tr.inBottle(t, name, "cat ~/notes") == "begun\n" })
+	id, answer := u.asks("FROM " + agentImage + "\nUSER root\nRUN echo new > /built\nUSER node\n")
+	tr.podbottle("approvals", "approve", id, "--scope", "bottle").succeed(t)
+	wants(t, <-answer, "approved")
+	if r := <-started; r.status == 0 {
+		t.Errorf("the run that was cut short: %v", r)
+	}
+	file := filepath.Join(tr.root, "state", name, "answer.txt")
+	eventually(t, "the prompt ran in the new image", func() bool { return readFile(t, file) == "begun\nbegun\nnew\n" })
+	u.unchanged()
+}
+
+// With a copy of the working directory the image has a layer more, which no unit builds.
+func TestCapabilityBlockWithAWorkspace(t *testing.T) {
+	leavesNothing(t)
+	const name = "e2e-work"
+	tr := newTree(t, map[string]string{
+		"agents/worker.md": "---\nbottle: web\n---\nYou work.\n",
+		"bottles/web.md":   "---\nagent_provider: {template: command, image: '" + agentImage + "', command: [bash]}\nsupervise: true\n---\n",
+	})
+	writeFile(t, filepath.Join(tr.cwd, "file"), "of the workspace\n")
+	tr.install(t, name, "--cwd", "--now")
+	u := unitImage{tr, t, name}
+	tr.inBottle(t, name, "echo changed >> ~/workspace/file")
+	u.refuses("FROM "+agentImage+"\nRUN exit 9\n", "9")
+	id, answer := u.asks("FROM " + agentImage + "\nUSER root\nRUN echo new > /built\nUSER node\n")
+	tr.podbottle("approvals", "approve", id, "--scope", "bottle").succeed(t)
+	wants(t, <-answer, "approved")
+	if got := tr.inBottle(t, name, "cat /built ~/workspace/file"); got != "new\nof the workspace\nchanged\n" {
+		t.Errorf("in the new image: %q", got)
+	}
+	u.unchanged()
+	tr.podbottle("quadlet", "restart", name, "--withdraw-image").succeed(t)
+	wants(t, tr.inBottle(t, name, "ls /built; cat ~/workspace/file"), "No such file", "of the workspace\nchanged\n")
+}

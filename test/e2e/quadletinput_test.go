@@ -99,6 +99,19 @@ func TestUnitsWithWrongInput(t *testing.T) {
 		writeFile(t, filepath.Join(tr.root, "agents/worker.md"), "---\nbottle: web\n---\nYou work.\n")
 		diff(0)
 	})
+	t.Run("a drop-in", func(t *testing.T) {
+		dir := filepath.Join(filepath.Dir(unitDir(t, name)), "bot-bottle-"+name+"-agent.container.d")
+		writeFile(t, filepath.Join(dir, "stop.conf"), "[Service]\nTimeoutStopSec=77\n")
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		tr.env = values
+		tr.podbottle("quadlet", "install", "worker", "--name", name, "--firewall=builtin", "--yes").succeed(t)
+		tr.env = nil
+		show := command{argv: []string{"systemctl", "--user", "show", "bot-bottle-" + name + "-agent.service", "--property=TimeoutStopUSec"}}
+		wants(t, show.succeed(t), "1min 17s")
+		if r := tr.podbottle("quadlet", "diff", name).run(t); r.status != 0 {
+			t.Errorf("diff: %v", r)
+		}
+	})
 	t.Run("a unit that was edited", func(t *testing.T) {
 		unit := filepath.Join(unitDir(t, name), "bot-bottle-"+name+"-egress.container")
 		writeFile(t, unit, readFile(t, unit)+"CPUQuota=10%\n")
