@@ -13,7 +13,7 @@ import (
 // too, and what a client does not read must not fill that.
 func TestStalledDownloadsStopNoOthers(t *testing.T) {
 	const stalled, size = 3, 16 << 20
-	b := newBottle(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b := newBottle(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		block := make([]byte, 64<<10)
 		for range size / len(block) {
 			if _, err := w.Write(block); err != nil {
