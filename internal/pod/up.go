@@ -189,25 +189,37 @@ func (i *Instance) Start(ctx context.Context, steps Steps) (err error) {
 		return err
 	}
 	defer watch.Close()
-	// Podman starts the infra container with any other of the pod. Two that start at
-	// once may both find it not running, and the second (Podman 5.4) then restarts it
-	// while the first joins its network.
-	if err := containers.Start(i.client.with(ctx), i.bottle.InfraName, nil); err != nil {
-		return fmt.Errorf("container %s: %w", i.bottle.InfraName, err)
-	}
 	start, sctx := errgroup.WithContext(ctx)
-	for _, container := range i.containers {
-		start.Go(func() error {
-			if err := containers.Start(i.client.with(sctx), container.Name, nil); err != nil {
-				return fmt.Errorf("container %s: %w", container.Name, err)
-			}
-			return nil
-		})
-	}
+	start.Go(func() error { return i.start(sctx, i.Agent()) })
+	start.Go(func() error { return i.startSidecars(sctx) })
 	if err := start.Wait(); err != nil {
 		return err
 	}
 	return i.awaitReady(ctx, watch)
+}
+
+// startSidecars starts the infra container and then those that share its network.
+// Podman would start it with the first of them; but two that start at once may both
+// find it not running, and the second (Podman 5.4) then restarts it while the first
+// joins its network.
+func (i *Instance) startSidecars(ctx context.Context) error {
+	if err := i.start(ctx, i.bottle.InfraName); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, container := range i.containers {
+		if container.Name != i.Agent() {
+			group.Go(func() error { return i.start(ctx, container.Name) })
+		}
+	}
+	return group.Wait()
+}
+
+func (i *Instance) start(ctx context.Context, name string) error {
+	if err := containers.Start(i.client.with(ctx), name, nil); err != nil {
+		return fmt.Errorf("container %s: %w", name, err)
+	}
+	return nil
 }
 
 // readyTimeout bounds the time from the start to the last ready marker.
