@@ -48,7 +48,10 @@ func (l *Launcher) recipe(slug string) string {
 
 // approveRebuild makes a Containerfile the bottle's own.
 func (l *Launcher) approveRebuild(slug string, file []byte) error {
-	return errors.Join(state.SetPreserve(l.Root, slug), state.ReplaceDockerfile(l.Root, slug, file))
+	if err := state.SetPreserve(l.Root, slug); err != nil {
+		return err
+	}
+	return state.ReplaceDockerfile(l.Root, slug, file)
 }
 
 // endForRebuild takes the bottle down and keeps what resume needs. Its caller may

@@ -77,11 +77,10 @@ func (r *unitRebuild) write(ctx context.Context, file []byte) error {
 	if after.Resume, err = r.conversed(ctx, after); err != nil {
 		return err
 	}
-	err = r.approveRebuild(r.name, file)
-	if err == nil {
-		err = r.reinstall(ctx, after)
+	if err := r.approveRebuild(r.name, file); err != nil {
+		return err
 	}
-	if err != nil {
+	if err := r.reinstall(ctx, after); err != nil {
 		return errors.Join(err, r.withdraw(context.WithoutCancel(ctx)))
 	}
 	return nil
@@ -111,7 +110,7 @@ func (r *unitRebuild) conversed(ctx context.Context, request UnitRequest) (bool,
 // withdraw goes back to the Containerfile and the units before.
 func (r *unitRebuild) withdraw(ctx context.Context) error {
 	if err := state.WithdrawDockerfile(r.Root, r.name); err != nil {
-		return err
+		return fmt.Errorf("the units stay those of the new image: %w", err)
 	}
 	return r.reinstall(ctx, r.before)
 }

@@ -45,7 +45,7 @@ answered. One line each, oldest first. They are kept as long as the bottle's sta
 				return err
 			}
 			if f.follow {
-				return f.followAll(cmd.Context(), streams.Out, files)
+				return f.followAll(cmd.Context(), streams.Out, streams.Err, files)
 			}
 			return f.showAll(streams.Out, files)
 		},
@@ -79,46 +79,65 @@ func (f auditFlags) showAll(out io.Writer, files []auditFile) error {
 			broken = errors.Join(broken, fmt.Errorf("%s: %w", file.path, line.Err))
 			continue
 		}
-		if err := f.show(out, file, line.Line); err != nil {
+		text, err := f.text(file, line.Line)
+		if err != nil {
+			broken = errors.Join(broken, err)
+			continue
+		}
+		if _, err := io.WriteString(out, text); err != nil {
 			return err
 		}
 	}
 	return broken
 }
 
-// followAll prints the lines of each file, and then what comes, until ctx ends.
-func (f auditFlags) followAll(ctx context.Context, out io.Writer, files []auditFile) error {
+// followAll prints the lines of each file, and then what comes, until ctx ends. A file
+// that is wrong is told on problems at once, and does not end the others.
+func (f auditFlags) followAll(ctx context.Context, out, problems io.Writer, files []auditFile) error {
 	var mu sync.Mutex
+	broken := make([]error, len(files))
 	group, ctx := errgroup.WithContext(ctx)
-	for _, file := range files {
+	for i, file := range files {
 		group.Go(func() error {
-			return audit.Follow(ctx, file.path, func(line []byte) error {
+			var failed error // to print
+			err := audit.Follow(ctx, file.path, func(line []byte) error {
+				text, err := f.text(file, line)
+				if err != nil {
+					return err
+				}
 				mu.Lock()
 				defer mu.Unlock()
-				return f.show(out, file, line)
+				_, failed = io.WriteString(out, text)
+				return failed
 			})
+			if failed == nil && err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				fmt.Fprintf(problems, "Warning: %s is followed no more: %v\n", file.path, err)
+				broken[i] = err
+			}
+			return failed
 		})
 	}
-	return group.Wait()
+	return errors.Join(group.Wait(), errors.Join(broken...))
 }
 
-// show prints one line of a file as the flags ask.
-func (f auditFlags) show(out io.Writer, file auditFile, line []byte) error {
+// text is what to print of one line of a file; empty when the flags leave it out.
+func (f auditFlags) text(file auditFile, line []byte) (string, error) {
 	record, err := file.parse(line)
 	if err != nil {
-		return fmt.Errorf("audit record: %w", err)
+		return "", fmt.Errorf("%s: a record of another form: %w", file.path, err)
 	}
 	if f.denied && !record.Denied() {
-		return nil
+		return "", nil
 	}
 	text := record.String()
 	if f.format == "json" {
 		if text, err = visible.JSON(line); err != nil {
-			return fmt.Errorf("audit record: %w", err)
+			return "", fmt.Errorf("%s: a record of another form: %w", file.path, err)
 		}
 	}
-	_, err = fmt.Fprintln(out, text)
-	return err
+	return text + "\n", nil
 }
 
 func newAuditVerify(streams Streams) *cobra.Command {

@@ -3,6 +3,7 @@ package intercept
 import (
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 )
 
@@ -57,6 +58,17 @@ func copyLarge(dst io.Writer, src io.Reader) (int64, error) {
 // Upgraded is the connection of a switched protocol. httputil.ReverseProxy copies it
 // both ways with io.Copy, and so with Copy.
 type Upgraded struct{ io.ReadWriteCloser }
+
+// CloseWrite says to the other side that no more comes, where that can be said.
+func CloseWrite(conn any) error {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return http.ErrNotSupported
+}
+
+// CloseWrite is what httputil.ReverseProxy calls at the end of one way.
+func (u Upgraded) CloseWrite() error { return CloseWrite(u.ReadWriteCloser) }
 
 // WriteTo implements io.WriterTo.
 func (u Upgraded) WriteTo(w io.Writer) (int64, error) { return Copy(w, u.ReadWriteCloser) }

@@ -15,6 +15,9 @@ import (
 // rename makes several events.
 const settleTime = 5 * time.Millisecond
 
+// settleLimit bounds that, for a directory that is written to all the time.
+const settleLimit = 50 * time.Millisecond
+
 // Watch calls changed once, for what was changed before the watch began, and then
 // after every change in dir, until ctx ends. It may call it for nothing. The error is
 // that dir cannot be watched.
@@ -41,15 +44,18 @@ func Watch(ctx context.Context, dir string, log *slog.Logger, changed func()) er
 	}
 }
 
-// settle waits until no event has come for settleTime.
+// settle waits until no event has come for settleTime, for settleLimit at most.
 func settle(ctx context.Context, events <-chan fsnotify.Event) {
-	timer := time.NewTimer(settleTime)
+	timer, limit := time.NewTimer(settleTime), time.NewTimer(settleLimit)
 	defer timer.Stop()
+	defer limit.Stop()
 	for {
 		select {
 		case <-events:
 			timer.Reset(settleTime)
 		case <-timer.C:
+			return
+		case <-limit.C:
 			return
 		case <-ctx.Done():
 			return

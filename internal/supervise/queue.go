@@ -219,6 +219,7 @@ type answerFile struct {
 // answers lists the files of answers, newest first, without reading any: an archive of
 // the largest proposals is more than a call should read.
 func (q *Queue) answers() (files []answerFile, damaged []error) {
+	listed := map[string]bool{}
 	for _, prefix := range []string{"", processedPrefix} {
 		names, err := q.names(cmp.Or(strings.TrimSuffix(prefix, "/"), "."))
 		if err != nil {
@@ -230,7 +231,8 @@ func (q *Queue) answers() (files []answerFile, damaged []error) {
 				continue
 			}
 			// While a file is moved it is in both places.
-			if info, err := q.root.Lstat(prefix + name); err == nil && !slices.ContainsFunc(files, func(f answerFile) bool { return f.id == id }) {
+			if info, err := q.root.Lstat(prefix + name); err == nil && !listed[id] {
+				listed[id] = true
 				files = append(files, answerFile{prefix, id, info.ModTime()})
 			}
 		}

@@ -62,7 +62,10 @@ func copiesProbe(ctx context.Context, r *run) probe.Result {
 		}
 	}
 	breakCopies(dir)
-	if found := escaped(dir); found != "" {
+	switch found, err := escaped(dir); {
+	case err != nil:
+		return incomplete("the copies cannot be looked at: %v", err)
+	case found != "":
 		return breach("after the copies %s", found)
 	}
 	if text, err := os.ReadFile(victim); err != nil || string(text) != "old" { // #nosec G304 -- ours
@@ -72,9 +75,11 @@ func copiesProbe(ctx context.Context, r *run) probe.Result {
 }
 
 // escaped says what of a copy leads out of dir or is more than a file; empty for nothing.
-func escaped(dir string) string {
-	var found string
-	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+func escaped(dir string) (found string, err error) {
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return "", err
+	}
+	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -100,7 +105,7 @@ func escaped(dir string) string {
 		}
 		return nil
 	})
-	return found
+	return found, err
 }
 
 // settingsProbe copies a repository out on whose files programs of the host act.

@@ -21,8 +21,11 @@ func dumpsProbe(ctx context.Context, r *run) probe.Result {
 		return incomplete("no process for the control: %v", err)
 	}
 	defer func() { _ = control.Process.Kill(); _ = control.Wait() }()
-	if dumps, err := dumpable(control.Process.Pid); err != nil || !dumps {
-		return incomplete("a process of this user would leave none either: %v", err)
+	switch dumps, err := dumpable(control.Process.Pid); {
+	case err != nil:
+		return incomplete("the control: %v", err)
+	case !dumps:
+		return incomplete("a process of this user would leave none either")
 	}
 	var seen []string
 	for _, service := range []blueprint.Service{blueprint.Egress, blueprint.Pipelock, blueprint.GitGate, blueprint.Supervise} {
@@ -44,6 +47,9 @@ func dumpsProbe(ctx context.Context, r *run) probe.Result {
 			return breach("%s, process %d, would leave a core dump", service, pid)
 		}
 		seen = append(seen, string(service))
+	}
+	if len(seen) == 0 {
+		return incomplete("no sidecar can be looked at")
 	}
 	return held("a process of this user would", "%s: none would", strings.Join(seen, ", "))
 }

@@ -66,6 +66,10 @@ func (p *Proxy) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	}
 }
 
+// tunnelled tells whether the firewall passes the exchange on without reading it, so
+// that egress itself has the upstream's TLS, and whatever answers is the upstream.
+func (x *exchange) tunnelled() bool { return x.encrypted && x.route.TLSPassthrough }
+
 // finish records the exchange.
 func (x *exchange) finish() {
 	defer x.proxy.inflight.Done()

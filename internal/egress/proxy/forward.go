@@ -80,6 +80,7 @@ var errFirewallDown = errors.New("the firewall does not answer")
 // memory: many open requests are event streams that wait.
 type transports struct {
 	http1, any  *http.Transport
+	far         *http.Transport // any, where the peer of HTTP/2 is the upstream and not the firewall
 	preferHTTP2 bool
 }
 
@@ -87,6 +88,8 @@ type transports struct {
 func (t transports) RoundTrip(r *http.Request) (*http.Response, error) {
 	if x := exchangeOf(r.Context()); x.r.ProtoMajor == 1 && t.keepsHTTP1(r, x) {
 		return t.http1.RoundTrip(r)
+	} else if x.tunnelled() {
+		return t.far.RoundTrip(r)
 	}
 	return t.any.RoundTrip(r)
 }
@@ -96,7 +99,7 @@ func (t transports) keepsHTTP1(r *http.Request, x *exchange) bool {
 	switch {
 	case r.Header.Get("Upgrade") != "":
 		return true
-	case t.preferHTTP2 && !x.route.TLSPassthrough:
+	case t.preferHTTP2 && !x.tunnelled():
 		return false
 	default:
 		return r.Header.Get("Expect") != "" || x.proxy.open.Load() <= manyOpen
@@ -104,7 +107,8 @@ func (t transports) keepsHTTP1(r *http.Request, x *exchange) bool {
 }
 
 func newTransports(config Config) transports {
-	t := transports{http1: newTransport(config), any: newTransport(config), preferHTTP2: config.PreferHTTP2}
+	t := transports{http1: newTransport(config), any: newTransport(config), far: newTransport(config), preferHTTP2: config.PreferHTTP2}
+	t.far.HTTP2 = intercept.HTTP2(intercept.FarWindow)
 	t.http1.Protocols = new(http.Protocols)
 	t.http1.Protocols.SetHTTP1(true)
 	return t
@@ -190,7 +194,7 @@ func rewrite(pr *httputil.ProxyRequest) {
 func modifyResponse(res *http.Response) error {
 	x := exchangeOf(res.Request.Context())
 	reason, detail := denial.Take(res.Header)
-	if reason != "" && x.proxy.namesReasons.Load() && !x.route.TLSPassthrough {
+	if reason != "" && x.proxy.namesReasons.Load() && !x.tunnelled() {
 		return &firewallError{Reason(reason), detail}
 	}
 	x.status = res.StatusCode
@@ -224,12 +228,11 @@ func maskUpgrade(upgraded io.ReadWriteCloser, masker *leak.Matcher) io.ReadWrite
 func upstreamFailed(_ http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
 	x.proxy.config.Log.Debug("upstream", "host", x.host, "error", err)
-	x.refuse(failure(context.Cause(r.Context()), err, x.route.TLSPassthrough))
+	x.refuse(failure(context.Cause(r.Context()), err, x.tunnelled()))
 }
 
-// failure says what became of a request. passthrough is one that egress itself has the
-// upstream's TLS of.
-func failure(cause, err error, passthrough bool) verdict {
+// failure says what became of a request, tunnelled or not.
+func failure(cause, err error, tunnelled bool) verdict {
 	var refused *firewallError
 	switch {
 	case errors.Is(cause, errIdle):
@@ -242,7 +245,7 @@ func failure(cause, err error, passthrough bool) verdict {
 		return verdict{reason: ReasonFirewallDown, detail: "the firewall of this bottle does not answer; nothing is sent without it"}
 	case errors.Is(err, errEncoding):
 		return verdict{reason: ReasonEncoding, detail: errEncoding.Error()}
-	case passthrough:
+	case tunnelled:
 		reason, detail := denial.OfError(err)
 		return verdict{reason: Reason(reason), detail: detail}
 	default:
@@ -271,6 +274,8 @@ type countedUpgrade struct {
 	io.ReadWriteCloser
 	x *exchange
 }
+
+func (c *countedUpgrade) CloseWrite() error { return intercept.CloseWrite(c.ReadWriteCloser) }
 
 func (c *countedUpgrade) Read(p []byte) (int, error) {
 	n, err := c.ReadWriteCloser.Read(p)

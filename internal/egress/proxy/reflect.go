@@ -150,6 +150,8 @@ type maskedUpgrade struct {
 	io.Writer
 }
 
+func (m maskedUpgrade) CloseWrite() error { return intercept.CloseWrite(m.Writer) }
+
 // maskedHeader masks the header of informational responses (RFC 9110, section
 // 15.2), which ReverseProxy passes on by itself.
 type maskedHeader struct {

@@ -391,13 +391,13 @@ func TestIdleExchangeIsCut(t *testing.T) {
 			for range 10 {
 				fmt.Fprint(w, "tick ")
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(60 * time.Millisecond)
+				time.Sleep(120 * time.Millisecond)
 			}
 			if r.URL.Path == "/stuck" {
 				<-r.Context().Done()
 			}
 		}), nil)
-		b.proxy.config.IdleTimeout = 400 * time.Millisecond
+		b.proxy.config.IdleTimeout = time.Second
 
 		res, body := get(t, b.client(h2), b.url("/slow"), nil)
 		if res.StatusCode != http.StatusOK || body != strings.Repeat("tick ", 10) {
