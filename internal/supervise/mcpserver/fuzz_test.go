@@ -10,9 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/podbottle/podbottle/internal/audit"
-	"github.com/podbottle/podbottle/internal/supervise"
 )
 
 // FuzzServer sends any body as a message of MCP. The server goes on answering, and
@@ -34,19 +31,7 @@ func FuzzServer(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	dir := filepath.Join(f.TempDir(), "queue")
-	if err := supervise.CreateQueue(dir); err != nil {
-		f.Fatal(err)
-	}
-	queue, err := supervise.OpenQueue(dir)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { queue.Close() })
-	records, err := audit.Open(filepath.Join(dir, supervise.AuditFile))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { records.Close() })
+	queue, records := newQueue(f, dir)
 	limits := DefaultLimits
 	limits.Burst, limits.Every = 1<<30, time.Nanosecond
 	s := New(Config{Slug: "demo-abc12", Version: "test", RoutesFile: filepath.Join(dir, "none"), Limits: limits, Audit: records, Log: slog.New(slog.DiscardHandler)}, queue)

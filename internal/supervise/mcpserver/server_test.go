@@ -41,24 +41,30 @@ type bottle struct {
 	done   chan error
 }
 
-// start runs a server on loopback, with the queue made as podbottle makes it.
-func start(t *testing.T, change func(*Config)) *bottle {
+// newQueue makes a queue as podbottle makes it, with its audit file.
+func newQueue(t testing.TB, dir string) (*supervise.Queue, *audit.Writer) {
 	t.Helper()
-	dir := t.TempDir()
-	queueDir := filepath.Join(dir, "queue", "demo-abc12")
-	if err := supervise.CreateQueue(queueDir); err != nil {
+	if err := supervise.CreateQueue(dir); err != nil {
 		t.Fatal(err)
 	}
-	queue, err := supervise.OpenQueue(queueDir)
+	queue, err := supervise.OpenQueue(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { queue.Close() })
-	records, err := audit.Open(filepath.Join(queueDir, supervise.AuditFile))
+	records, err := audit.Open(filepath.Join(dir, supervise.AuditFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { records.Close() })
+	return queue, records
+}
+
+// start runs a server on loopback.
+func start(t *testing.T, change func(*Config)) *bottle {
+	t.Helper()
+	dir := t.TempDir()
+	queue, records := newQueue(t, filepath.Join(dir, "queue", "demo-abc12"))
 	routes := filepath.Join(dir, "routes.yaml")
 	if err := os.WriteFile(routes, []byte(routesYAML), 0o644); err != nil {
 		t.Fatal(err)
