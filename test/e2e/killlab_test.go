@@ -129,7 +129,8 @@ func (l *killLab) mended(slug string, v victim) (shown string) {
 	}
 	l.inside(slug, attempts) // fails, as far as there is an agent left
 	mend := v.mend
-	if strings.HasPrefix(shown, "stopped") { // during the start the agent's handover may have failed
+	// During the start the agent's handover may have failed, or fail only now.
+	if strings.HasPrefix(l.must("list", "--format", "{{.Status}}"), "stopped") {
 		mend = []string{"stop", "resume"}
 	}
 	for _, verb := range mend {
