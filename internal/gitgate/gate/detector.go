@@ -102,7 +102,7 @@ func (e engine) scan(ctx context.Context, text, path string, line int, decode bo
 	if decode {
 		gitleaks = e.deep
 	}
-	fragment := detect.Fragment{Raw: text, FilePath: path, StartLine: line} //nolint:staticcheck // its successor comes with gitleaks 9
+	fragment := detect.Fragment{Raw: text, FilePath: path, StartLine: line} //nolint:staticcheck // before gitleaks 9, DetectContext takes no other type
 	return gitleaks.DetectContext(ctx, fragment)
 }
 

@@ -211,10 +211,8 @@ func FuzzDetector(f *testing.F) {
 		f.Add(s, "a.txt")
 	}
 	f.Fuzz(func(t *testing.T, text, path string) {
-		if len(text) > 4<<10 {
-			t.Skip("gitleaks alone would take too long")
-		}
-		missing(t, d, alone, text, path)
+		// gitleaks alone takes a second for every 300 kB.
+		missing(t, d, alone, text[:min(len(text), 4<<10)], path)
 	})
 }
 

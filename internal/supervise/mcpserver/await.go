@@ -62,6 +62,6 @@ func alive(call context.Context, request *mcp.CallToolRequest, id string, waited
 		})
 		return
 	}
-	//nolint:staticcheck // deprecated, but the only sign of life for clients that ask for no progress
+	//nolint:staticcheck // MCP 2026-07-28 deprecates logging (SEP-2577); clients that ask for no progress get no other sign of life
 	_ = request.Session.Log(call, &mcp.LoggingMessageParams{Level: "info", Logger: supervise.ServerName, Data: message})
 }

@@ -129,7 +129,7 @@ type gone struct{}
 func (s *Server) handler(ctx context.Context) http.Handler {
 	server := mcp.NewServer(&mcp.Implementation{Name: "bot-bottle-supervise", Title: "podbottle supervise", Version: s.config.Version}, &mcp.ServerOptions{
 		Instructions: instructions,
-		//nolint:staticcheck // see alive
+		//nolint:staticcheck // MCP 2026-07-28 deprecates logging (SEP-2577); alive says who needs it
 		Capabilities: &mcp.ServerCapabilities{Logging: &mcp.LoggingCapabilities{}},
 	})
 	s.addTools(ctx, server)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -550,19 +549,8 @@ func TestLargeRequest(t *testing.T) {
 		"deep":        strings.Repeat("[", 100000),
 		"not a batch": "[]",
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Accept", "application/json, text/event-stream")
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response.Body.Close()
-		if response.StatusCode < 400 || response.StatusCode >= 500 {
-			t.Errorf("%s: %s", name, response.Status)
+		if status, answer := post(t, b.url, body); status < 400 || status >= 500 {
+			t.Errorf("%s: status %d: %s", name, status, answer)
 		}
 	}
 	if _, text, err := call[statuses](t.Context(), b.client(nil), "proposal-status", nil); err != nil || text != "" {
