@@ -1,6 +1,7 @@
 package bottle
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +13,11 @@ import (
 	"strings"
 
 	"github.com/podbottle/podbottle/internal/config"
+	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
 	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/systemd"
 )
 
 // UnitRequest is a bottle for systemd, as the user asked for it. It is kept
@@ -205,4 +208,19 @@ func (l *Launcher) configDir() string {
 		return dir
 	}
 	return filepath.Join(l.Home, ".config")
+}
+
+// connect reaches Podman and the user's systemd. Its caller calls disconnect.
+func connect(ctx context.Context) (client *pod.Client, manager *systemd.Manager, disconnect func(), err error) {
+	if client, err = pod.Connect(ctx); err != nil {
+		return nil, nil, nil, err
+	}
+	if manager, err = systemd.Connect(ctx); err != nil {
+		client.Close()
+		return nil, nil, nil, err
+	}
+	return client, manager, func() {
+		manager.Close()
+		client.Close()
+	}, nil
 }

@@ -24,16 +24,11 @@ func (l *Launcher) Install(ctx context.Context, r UnitRequest, yes bool) (err er
 	if !yes && !l.Interactive {
 		return errors.New("there is no terminal to ask on; say --yes to install without asking")
 	}
-	client, err := pod.Connect(ctx)
+	client, manager, disconnect, err := connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	manager, err := systemd.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer manager.Close()
+	defer disconnect()
 	r.Overrides = l.overrides()
 	if err := l.succeed(&r); err != nil {
 		return err

@@ -13,7 +13,6 @@ import (
 	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
-	"github.com/podbottle/podbottle/internal/systemd"
 )
 
 // rebuildUnits are the steps that take a bottle of systemd into a new image: the
@@ -158,16 +157,11 @@ func (l *Launcher) unchanged(ctx context.Context, name string) error {
 
 // reinstall writes an installed bottle's units and files again. Its secrets stay.
 func (l *Launcher) reinstall(ctx context.Context, r UnitRequest) error {
-	client, err := pod.Connect(ctx)
+	client, manager, disconnect, err := connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	manager, err := systemd.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer manager.Close()
+	defer disconnect()
 	d, err := l.quiet().design(ctx, client, r, false)
 	if err != nil {
 		return err

@@ -26,16 +26,11 @@ func (l *Launcher) Uninstall(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	manager, err := systemd.Connect(ctx)
+	client, manager, disconnect, err := connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer manager.Close()
-	client, err := pod.Connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
+	defer disconnect()
 	lock, err := state.Lock(l.Root, name)
 	if err != nil {
 		return err

@@ -295,6 +295,12 @@ func get(t testing.TB, client *http.Client, url string, header http.Header) (*ht
 	for name, values := range header {
 		req.Header[name] = values
 	}
+	return do(t, client, req)
+}
+
+// do sends a request and reads the whole answer.
+func do(t testing.TB, client *http.Client, req *http.Request) (*http.Response, string) {
+	t.Helper()
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

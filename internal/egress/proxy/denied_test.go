@@ -50,16 +50,7 @@ func postSecret(t *testing.T, b *bottle, accept string) (*http.Response, string)
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", accept)
-	res, err := b.client(true).Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res, string(body)
+	return do(t, b.client(true), req)
 }
 
 func TestRefusalsOfTheFirewallSayWhatWasFound(t *testing.T) {
