@@ -98,7 +98,7 @@ func hostile() map[string]struct {
 		"absolute hard link":         {[]tar.Header{{Typeflag: tar.TypeLink, Name: "top/h", Linkname: "/etc/passwd"}}, "hard link"},
 		"hard link to another tree":  {[]tar.Header{{Typeflag: tar.TypeLink, Name: "top/h", Linkname: "x"}}, "hard link"},
 		"hard link to a link":        {[]tar.Header{link("top/l", "x"), {Typeflag: tar.TypeLink, Name: "top/h", Linkname: "top/l"}}, "no file"},
-		"hard link through a link":   {[]tar.Header{dir("top/a/"), link("top/l", "a"), {Typeflag: tar.TypeLink, Name: "top/h", Linkname: "top/l/none"}}, "no such file"},
+		"hard link through a link":   {[]tar.Header{dir("top/a/"), link("top/l", "a"), {Typeflag: tar.TypeLink, Name: "top/h", Linkname: "top/l/none"}}, "no directory"},
 		"block device":               {[]tar.Header{of(tar.TypeBlock)}, "device"},
 		"character device":           {[]tar.Header{of(tar.TypeChar)}, "device"},
 		"pipe":                       {[]tar.Header{of(tar.TypeFifo)}, "pipe"},

@@ -27,12 +27,16 @@ func Filter(w io.Writer, r io.Reader, only string) error {
 		if m.kind == skipped {
 			continue
 		}
-		for name := m.name; name != "."; name = path.Dir(name) {
-			if links[name] {
-				return fmt.Errorf("%s lies below the link %s", m.name, name)
-			}
+		if above := linkAbove(links, m.name); above != "" {
+			return fmt.Errorf("%s lies below the link %s", m.name, above)
 		}
-		if m.kind == symlink {
+		switch m.kind {
+		case hardlink:
+			// A link that lies elsewhere under a second name leads elsewhere.
+			if above := linkAbove(links, m.target); above != "" {
+				return fmt.Errorf("%s is a hard link to %s, which is no file but the link %s or below it", m.name, m.target, above)
+			}
+		case symlink:
 			if links[m.name] = true; len(links) > maxLinks {
 				return fmt.Errorf("there are more than %d symbolic links", maxLinks)
 			}
@@ -47,6 +51,16 @@ func Filter(w io.Writer, r io.Reader, only string) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 	}
+}
+
+// linkAbove is the link that name is or lies below; empty for none.
+func linkAbove(links map[string]bool, name string) string {
+	for ; name != "."; name = path.Dir(name) {
+		if links[name] {
+			return name
+		}
+	}
+	return ""
 }
 
 // header is the member as an honest archive has it.

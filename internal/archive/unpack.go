@@ -182,6 +182,9 @@ func (s *stager) put(m member, content io.Reader) (err error) {
 	case symlink:
 		return s.root.Symlink(m.target, m.name)
 	case hardlink:
+		if !s.ready[path.Dir(m.target)] {
+			return fmt.Errorf("%s is a hard link to %s, which is in no directory of the archive", m.name, m.target)
+		}
 		info, err := s.root.Lstat(m.target)
 		if err != nil {
 			return err
