@@ -9,8 +9,8 @@ import (
 const (
 	// chunkSize is how much text the detector sees at once: a file may be larger than memory.
 	chunkSize = 96 << 10
-	// chunkOverlap is how much of it the next chunk repeats, so that what lies across
-	// the border is whole in one of them. The longest keys in PEM are shorter.
+	// chunkOverlap is how much of it the next chunk repeats at the least, so that what lies
+	// across the border is whole in one of them. The longest keys in PEM are shorter.
 	chunkOverlap = 16 << 10
 )
 
@@ -36,8 +36,8 @@ func eachChunk(r io.Reader, yield func(text string, firstLine int) error) error 
 			return nil
 		}
 		cut := len(buf) - chunkOverlap
-		if newline := bytes.IndexByte(buf[cut:len(buf)-1], '\n'); newline >= 0 {
-			cut += newline + 1
+		if newline := bytes.LastIndexByte(buf[cut-chunkOverlap:cut], '\n'); newline >= 0 {
+			cut += newline + 1 - chunkOverlap
 		}
 		line += bytes.Count(buf[:cut], []byte("\n"))
 		buf = buf[:copy(buf, buf[cut:])]

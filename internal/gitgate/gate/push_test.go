@@ -113,6 +113,11 @@ func secretPushes() []refusal {
 			b.commit(c, "large.txt", filler+"key = "+awsKey+"\n"+filler, "x")
 			return []string{"HEAD:refs/heads/x"}
 		}, []string{"in large.txt, line 20001, commit "}},
+		{"where a long line ends at the border of two pieces", func(b *bottle, c string) []string {
+			filler := strings.Repeat("x ", (chunkSize+chunkOverlap)/2-50)
+			b.commit(c, "large.txt", filler+"-----BEGIN RSA "+"PRIVATE KEY-----\n"+strings.Repeat(strings.Repeat("Ab3d", 16)+"\n", 25)+"-----END RSA "+"PRIVATE KEY-----\n", "x")
+			return []string{"HEAD:refs/heads/x"}
+		}, []string{"gitleaks: private-key in large.txt, line 1, commit "}},
 		{"a key store by its name", func(b *bottle, c string) []string {
 			b.commit(c, "client.p12", "\x30\x82", "x")
 			return []string{"HEAD:refs/heads/x"}
