@@ -270,6 +270,22 @@ func TestUnattendedDeniesAtOnce(t *testing.T) {
 	}
 }
 
+// An agent without an operator does not fill the disk with what it is denied.
+func TestUnattendedKeepsTheNewest(t *testing.T) {
+	b := start(t, func(c *Config) { c.OnApproval, c.Limits.Archived = 0, 3 })
+	session := b.client(nil)
+	for i := range 6 {
+		a, text, err := call[answer](t.Context(), session, "pipelock-block", map[string]any{"failed_url": fmt.Sprintf("https://h%d.example.org/", i), "justification": "why"})
+		if err != nil || text != "" || a.Status != supervise.StatusRejected {
+			t.Fatalf("answer %+v %q %v", a, text, err)
+		}
+		time.Sleep(10 * time.Millisecond) // which is newer is told by the times of files
+	}
+	if entries, damaged := b.queue.Decided(10); len(entries) != 3 || len(damaged) > 0 || entries[0].Proposal.Pipelock.FailedURL != "https://h5.example.org/" {
+		t.Errorf("the archive holds %d proposals: %+v, %v", len(entries), entries, damaged)
+	}
+}
+
 func TestNobodyAnswers(t *testing.T) {
 	b := start(t, func(c *Config) { c.OnApproval = supervise.OnApproval(time.Second) })
 	a, text, err := call[answer](t.Context(), b.client(nil), "egress-block", wanted)

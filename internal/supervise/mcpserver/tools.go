@@ -251,7 +251,7 @@ func (s *Server) deny(ctx context.Context, p supervise.Proposal) error {
 		err = s.submit(p)
 	}
 	if err == nil {
-		err = errors.Join(s.respond(p, supervise.StatusRejected, unattended), s.queue.Archive(p.ID))
+		err = errors.Join(s.respond(p, supervise.StatusRejected, unattended), s.queue.Archive(p.ID), s.queue.Prune(s.config.Limits.Archived))
 	}
 	if err != nil {
 		s.config.Log.Error("proposal", "id", p.ID, "error", err.Error())
