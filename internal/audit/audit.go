@@ -16,6 +16,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +63,24 @@ func encode(link Link, record any) ([]byte, error) {
 		return nil, fmt.Errorf("audit record: it is longer than %d bytes", maxLine)
 	}
 	return line, nil
+}
+
+// Cut shortens a text so that its JSON has at most size bytes besides the quotes; what is
+// cut ends with "…". A record with a text of somebody else's that is not cut may be too
+// long to be written.
+func Cut(s string, size int) string {
+	s = strings.ToValidUTF8(s, "\ufffd")
+	n, end := 0, 0 // of the JSON; where s would be cut
+	for i, r := range s {
+		if n <= size-len("…") {
+			end = i
+		}
+		text, _ := json.Marshal(string(r)) // a string
+		if n += len(text) - len(`""`); n > size {
+			return s[:end] + "…"
+		}
+	}
+	return s
 }
 
 // OpenFile opens an audit file to read it. A sidecar may have put anything in its

@@ -2,8 +2,11 @@ package gitgate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/podbottle/podbottle/internal/audit"
 )
 
 // Names in the sidecar's state directory.
@@ -83,8 +86,36 @@ type Record struct {
 	DurationMS float64 `json:"duration_ms"`
 }
 
-// MaxListed bounds the lists of a Record, which is one line of the audit file.
-const MaxListed = 50
+// Bounds of a Record, which is one line of the audit file however much an agent pushes:
+// of its lists, and of each name in them, in bytes of JSON.
+const (
+	MaxListed     = 50
+	maxListedName = 200
+)
+
+// Limited is the record within its bounds. FindingCount tells what is left out; a
+// Refusal has more.
+func (r Record) Limited() Record {
+	r.FindingCount = max(r.FindingCount, len(r.Findings))
+	r.Updates, r.Findings = limitUpdates(r.Updates, MaxListed, maxListedName), limitFindings(r.Findings, MaxListed, maxListedName)
+	return r
+}
+
+func limitUpdates(all []Update, most, size int) []Update {
+	all = slices.Clone(all[:min(len(all), most)])
+	for i := range all {
+		all[i].Ref = audit.Cut(all[i].Ref, size)
+	}
+	return all
+}
+
+func limitFindings(all []Finding, most, size int) []Finding {
+	all = slices.Clone(all[:min(len(all), most)])
+	for i := range all {
+		all[i].Path, all[i].Ref = audit.Cut(all[i].Path, size), audit.Cut(all[i].Ref, size)
+	}
+	return all
+}
 
 // Update is one changed ref of a push.
 type Update struct {

@@ -46,11 +46,13 @@ type Commit struct {
 	Subject string `json:"subject"`
 }
 
-// MaxKept bounds the lists of a Refusal.
-const MaxKept = 200
-
-// maxRefusalFile bounds a file of RefusedDir.
-const maxRefusalFile = 4 << 20
+// Bounds of a Refusal: of its lists, and of each name in them, in bytes of JSON. With all
+// of them full the file is smaller than maxRefusalFile.
+const (
+	MaxKept        = 200
+	maxKeptName    = 4 << 10
+	maxRefusalFile = 4 << 20
+)
 
 // RefusalID names a push by what it would do: the same push gets the same ID, and
 // one that differs in any object, or starts from another state of the ref, another.
@@ -126,8 +128,9 @@ func Refusals(stateDir string) ([]Refusal, error) {
 	return all, nil
 }
 
-// Write keeps the refusal in the state directory.
+// Write keeps the refusal in the state directory, within its bounds.
 func (r Refusal) Write(stateDir string) error {
+	r.Updates, r.Findings = limitUpdates(r.Updates, MaxKept, maxKeptName), limitFindings(r.Findings, MaxKept, maxKeptName)
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err

@@ -148,17 +148,7 @@ func compact(value any) string {
 }
 
 // cut shortens a text that would not fit into a record.
-func cut(s string) string {
-	s = strings.ToValidUTF8(s, "\ufffd")
-	size := 0
-	for i, r := range s {
-		text, _ := json.Marshal(string(r)) // a string
-		if size += len(text) - len(`""`); size > maxRecordText-len("…") {
-			return s[:i] + "…"
-		}
-	}
-	return s
-}
+func cut(s string) string { return audit.Cut(s, maxRecordText) }
 
 // appendRecord writes one record to the audit file.
 func appendRecord(path string, r Record) error {

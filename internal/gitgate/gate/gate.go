@@ -219,9 +219,7 @@ func (g *Gate) copyKey(repo gitgate.Repository) error {
 func (g *Gate) record(rec gitgate.Record, start time.Time) error {
 	rec.Time, rec.Slug = time.Now().UTC(), g.slug
 	rec.DurationMS = float64(time.Since(start).Microseconds()) / 1000
-	rec.FindingCount = max(rec.FindingCount, len(rec.Findings))
-	rec.Findings = rec.Findings[:min(len(rec.Findings), gitgate.MaxListed)]
-	rec.Updates = rec.Updates[:min(len(rec.Updates), gitgate.MaxListed)]
+	rec = rec.Limited()
 	g.log.Info(string(rec.Event), "verdict", rec.Verdict, "reason", rec.Reason, "repository", rec.Repository,
 		"updates", rec.Updates, "findings", rec.FindingCount, "refusal", rec.Refusal, "detail", rec.Detail, "duration_ms", rec.DurationMS)
 	_, err := g.audit.Append(rec)

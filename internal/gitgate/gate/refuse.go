@@ -71,7 +71,6 @@ func (g *Gate) keep(ctx context.Context, p *push, id string, findings []gitgate.
 	r.Last = time.Now().UTC()
 	r.Attempts++
 	r.Updates = redactedUpdates(p.updates, p.hits)
-	r.Updates = r.Updates[:min(len(r.Updates), gitgate.MaxKept)]
 	r.FindingCount = len(findings)
 	r.Findings = p.withExcerpts(findings[:min(len(findings), gitgate.MaxKept)])
 	return r.Write(g.stateDir)
