@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"math/rand/v2"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/podbottle/podbottle/internal/secret"
 )
@@ -209,4 +211,31 @@ func BenchmarkMask(b *testing.B) {
 		m.Mask(text)
 		m.Pending(text)
 	}
+}
+
+// FuzzForms writes a text that has a secret somewhere in it in each of the forms: it is
+// found in all of them, whatever stands around it.
+func FuzzForms(f *testing.F) {
+	f.Add(token, "user:", "@h")
+	f.Add("12345678", "", "")
+	f.Add("\u00e4\u2028<&>\"\\/", "a", "\x00")
+	f.Fuzz(func(t *testing.T, value, before, after string) {
+		m := New(secret.New(value))
+		if m == nil || !utf8.ValidString(before) || !utf8.ValidString(value) {
+			return
+		}
+		text := before + value + after
+		quoted, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, text := range map[string]string{
+			"plain": text, "JSON": string(quoted), "HTML": html.EscapeString(text), "query": url.QueryEscape(text), "path": url.PathEscape(text),
+			"hex": hex.EncodeToString([]byte(text)), "base64": base64.StdEncoding.EncodeToString([]byte(text)), "base64url": base64.RawURLEncoding.EncodeToString([]byte(text)),
+		} {
+			if start, _ := m.Find([]byte(text)); start < 0 {
+				t.Errorf("%s: %q is not found in %q", form, value, text)
+			}
+		}
+	})
 }

@@ -3,10 +3,12 @@ package proxy
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/leak"
+	"github.com/podbottle/podbottle/internal/secret"
 )
 
 var masked = strings.Repeat("*", len(testToken))
@@ -232,6 +236,61 @@ func FuzzRewrite(f *testing.F) {
 			if coding != "identity" && !slices.Contains(readable, coding) {
 				t.Errorf("upstream is told Accept-Encoding %q", out.Get("Accept-Encoding"))
 			}
+		}
+	})
+}
+
+// FuzzReflected has an upstream send the token back in any response: a client that
+// goes by the header does not see it, and gets the rest as it was.
+func FuzzReflected(f *testing.F) {
+	f.Add("gzip", "gzip", 200, []byte("you sent "), []byte("\n"), "X-Sent", "Bearer ")
+	f.Add("", "", 206, []byte{}, []byte{}, "Location", "https://other.example.org/?t=")
+	f.Add("br, gzip", "gzip", 200, []byte("a"), []byte("b"), "Content-Encoding", "")
+	f.Add(" ZSTD ", "zstd", 404, []byte("tok-5f3a"), []byte("tok-5f3a9c1d7e2b8064-podbottle-tes"), "Trailer", "X-")
+	route := egress.Route{Host: "api.example.org", AuthScheme: egress.SchemeBearer}
+	masker := leak.New(secret.New(testToken))
+	f.Fuzz(func(t *testing.T, said, coding string, status int, before, after []byte, name, value string) {
+		compress := compressors[coding]
+		if compress == nil {
+			coding, compress = "identity", compressors["identity"]
+		}
+		var sent bytes.Buffer
+		z := compress(&sent)
+		text := slices.Concat(before, []byte(testToken), after, []byte("\n")) // so that no token is left incomplete
+		if _, err := z.Write(text); err != nil || z.Close() != nil {
+			t.Fatal(err)
+		}
+		x := &exchange{proxy: new(Proxy), encrypted: true, route: &route, masker: masker}
+		r := httptest.NewRequest(http.MethodGet, "https://api.example.org/", nil)
+		x.r = r
+		res := &http.Response{
+			StatusCode: status, Header: http.Header{}, Body: io.NopCloser(&sent), ContentLength: -1,
+			Request: r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)),
+		}
+		res.Header.Add(name, value+testToken)
+		if said != "" {
+			res.Header.Set("Content-Encoding", said)
+		}
+		if modifyResponse(res) != nil {
+			return // refused
+		}
+		var header strings.Builder
+		_ = res.Header.Write(&header)
+		if strings.Contains(header.String(), testToken) {
+			t.Errorf("the header holds the token: %q", header.String())
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || !hasBody(res) {
+			return // cut, or never read
+		}
+		if bytes.Contains(body, []byte(testToken)) {
+			t.Errorf("the body holds the token: %q", body)
+		}
+		if left := strings.ToLower(strings.TrimSpace(strings.Join(res.Header.Values("Content-Encoding"), ","))); left != "" && left != "identity" && coding != "identity" {
+			t.Errorf("a body that is still encoded as %q was let through", left)
+		}
+		if want := masker.MaskString(string(text)); coding == strings.ToLower(strings.TrimSpace(said)) && string(body) != want {
+			t.Errorf("got %q, want %q", body, want)
 		}
 	})
 }
