@@ -113,7 +113,7 @@ func (f auditFlags) followAll(ctx context.Context, out, problems io.Writer, file
 			if failed == nil && err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				fmt.Fprintf(problems, "Warning: %s is followed no more: %v\n", file.path, err)
+				fmt.Fprintf(problems, "Warning: %s is followed no more: %s\n", file.path, visible.String(err.Error()))
 				broken[i] = err
 			}
 			return failed

@@ -2,6 +2,7 @@ package supervise
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -67,6 +68,23 @@ func FuzzView(f *testing.F) {
 				if !strings.HasPrefix(line, "  | ") {
 					t.Errorf("not marked as the agent's: %q", line)
 				}
+			}
+		}
+	})
+}
+
+// FuzzRecord shows any line of an audit file, of which an agent chooses parts, and a
+// sidecar that it has taken over all: nothing in it acts on a terminal.
+func FuzzRecord(f *testing.F) {
+	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","event":"request","verdict":"deny","method":"GET","host":"a\u001b]8;;","path":"/\u202e","detail":"\u009b2J","status":403}`))
+	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","event":"proposal","id":"0123","tool":"\u001b[A","asked":{"x":"\u0007"},"justification":"\u2066","by":{"user":"\u001b"}}`))
+	f.Add([]byte("{\"event\":\"decision\",\"status\":\"\x7f\x1b[2J\",\"granted\":[1e99,\"\xff\"],\"notes\":\"\u2028\"}"))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var way egress.Record
+		var decision Record
+		for _, record := range []fmt.Stringer{&way, &decision} {
+			if json.Unmarshal(line, record) == nil && !visible.Clean(record.String()) {
+				t.Errorf("%q is shown as %q", line, record)
 			}
 		}
 	})
