@@ -4,7 +4,6 @@ package containerfile
 
 import (
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"regexp"
@@ -22,26 +21,36 @@ func Check(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("the Containerfile cannot be read: %w", err)
 	}
-	arguments := map[string]bool{}
+	c := checker{images: map[string]bool{}}
 	for _, node := range parsed.AST.Children {
-		if err := checkInstruction(node, arguments); err != nil {
+		if err := c.instruction(node); err != nil {
 			return fmt.Errorf("line %d of the Containerfile: %w", node.StartLine, err)
 		}
 	}
 	return nil
 }
 
-// checkInstruction checks one instruction. arguments are the names of the ARGs so far.
-func checkInstruction(node *parser.Node, arguments map[string]bool) error {
+// checker checks one instruction after the other.
+type checker struct {
+	// images are the ARGs before the first FROM that are images' plain names: the ones
+	// that a FROM may use.
+	images map[string]bool
+	staged bool // there was a FROM
+}
+
+func (c *checker) instruction(node *parser.Node) error {
 	switch strings.ToLower(node.Value) {
 	case "add":
 		return errors.New("ADD is not taken: it may fetch with the host's network and the user's credentials; use COPY, or RUN with curl or git")
 	case "onbuild":
 		return errors.New("ONBUILD is not taken: it acts in builds that nobody approved")
 	case "from":
-		return checkBase(words(node), arguments)
+		c.staged = true
+		return c.base(words(node))
 	case "arg":
-		return checkArguments(words(node), arguments)
+		if !c.staged {
+			c.arguments(words(node))
+		}
 	case "run":
 		return checkFlags(node.Flags, checkRunFlag)
 	case "copy":
@@ -61,36 +70,45 @@ func words(node *parser.Node) []string {
 // variable is a reference to one ARG and nothing else.
 var variable = regexp.MustCompile(`^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})$`)
 
-func checkBase(list []string, arguments map[string]bool) error {
+func (c *checker) base(list []string) error {
 	if len(list) == 0 {
 		return errors.New("FROM names no image")
 	}
-	if match := variable.FindStringSubmatch(list[0]); match != nil && arguments[match[1]+match[2]] {
+	if match := variable.FindStringSubmatch(list[0]); match != nil && c.images[match[1]+match[2]] {
 		return nil // its value was checked
 	}
 	return checkImage(list[0])
 }
 
-func checkArguments(list []string, arguments map[string]bool) error {
+// quoted is a text in one pair of quotes.
+var quoted = regexp.MustCompile(`^(?:"([^"]*)"|'([^']*)')$`)
+
+// arguments notes which arguments are images. The last value counts.
+func (c *checker) arguments(list []string) {
 	for _, word := range list {
 		name, value, _ := strings.Cut(word, "=")
-		if err := checkImage(strings.Trim(value, `"'`)); value != "" && err != nil {
-			// It is no image's name for certain, so it may be anything but cannot be one.
-			continue
+		if match := quoted.FindStringSubmatch(value); match != nil {
+			value = match[1] + match[2]
 		}
-		arguments[name] = true
+		if strings.ContainsAny(name, special) {
+			clear(c.images) // it may be any of them
+		}
+		c.images[name] = checkImage(value) == nil
 	}
-	return nil
 }
 
 // paths are the transports of containers-transports(5) that read from the host.
 var paths = regexp.MustCompile(`^(?i:containers-storage|dir|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|tarball):`)
 
+// special are the characters by which the builder makes one text of another: it
+// replaces variables and takes quotes away, also in flags and in their names.
+const special = "$`\\\"'"
+
 // checkImage refuses what is no image's plain name.
 func checkImage(name string) error {
 	switch {
-	case strings.ContainsAny(name, "$`\\"):
-		return fmt.Errorf("%q is put together from variables; write the image's name, or ${NAME} alone with an ARG NAME=IMAGE above it", name)
+	case strings.ContainsAny(name, special):
+		return fmt.Errorf("%q is put together from variables or quotes; write the image's name, or ${NAME} alone with an ARG NAME=IMAGE above the first FROM", name)
 	case paths.MatchString(name):
 		return fmt.Errorf("%q is read from a place of the host; name an image", name)
 	}
@@ -100,6 +118,9 @@ func checkImage(name string) error {
 func checkFlags(flags []string, check func(name, value string) error) error {
 	for _, flag := range flags {
 		name, value, _ := strings.Cut(strings.TrimPrefix(flag, "--"), "=")
+		if strings.ContainsAny(name, special) {
+			return fmt.Errorf("the flag %s is put together from variables or quotes", flag)
+		}
 		if err := check(name, value); err != nil {
 			return err
 		}
@@ -127,24 +148,21 @@ func checkRunFlag(name, value string) error {
 // checkMount takes what lies in an image or nowhere: a bind from an image or from
 // the build's own files, of which there are none, and a tmpfs.
 func checkMount(value string) error {
-	fields, err := csv.NewReader(strings.NewReader(value)).Read()
-	if err != nil {
-		return fmt.Errorf("RUN --mount=%s cannot be read: %w", value, err)
+	if strings.ContainsAny(value, special) {
+		return fmt.Errorf("RUN --mount=%s is put together from variables or quotes", value)
 	}
-	kind := "bind"
-	for _, field := range fields {
+	for field := range strings.SplitSeq(value, ",") {
 		key, value, _ := strings.Cut(field, "=")
 		switch strings.ToLower(key) {
 		case "type":
-			kind = value
+			if value != "bind" && value != "tmpfs" {
+				return fmt.Errorf("RUN --mount=type=%s is not taken: caches are shared with the user's other builds, and there are no secrets to mount", value)
+			}
 		case "from":
 			if err := checkImage(value); err != nil {
 				return err
 			}
 		}
-	}
-	if kind != "bind" && kind != "tmpfs" {
-		return fmt.Errorf("RUN --mount=type=%s is not taken: caches are shared with the user's other builds, and there are no secrets to mount", kind)
 	}
 	return nil
 }
