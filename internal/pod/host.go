@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/containers/common/pkg/config"
 	"github.com/opencontainers/selinux/go-selinux"
 )
 
@@ -17,23 +16,22 @@ type host struct {
 	runtime    string          // the agent's OCI runtime: absolute path; empty for Podman's default
 	seccomp    string          // the containers' seccomp profile: absolute path
 	controller map[string]bool // cgroup controllers that are delegated to the user
-	slices     bool            // systemd can make slices
+	manager    bool            // a systemd user manager makes slices
+	slices     bool            // and Podman puts containers into them
 	selinux    bool
 }
 
 // describeHost fills in what the machine says of itself. Podman would say the
 // same, but takes half a second for it.
 func describeHost(h host) (host, error) {
-	conf, err := config.Default()
-	if err != nil {
-		return h, fmt.Errorf("containers.conf: %w", err)
-	}
 	delegated := fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%[1]d.slice/user@%[1]d.service/cgroup.controllers", os.Geteuid())
-	if h.controller, err = readControllers(delegated); err != nil {
+	controllers, err := readControllers(delegated)
+	if err != nil {
 		return h, err
 	}
+	h.controller = controllers
 	h.selinux = selinux.GetEnabled()
-	h.slices = conf.Engine.CgroupManager != config.CgroupfsCgroupsManager && hasUserManager()
+	h.manager = hasUserManager()
 	return h, nil
 }
 

@@ -12,27 +12,68 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 )
 
-// startSlice makes the agent's cgroup parent with its limits, through the
-// user's systemd: the container's own limits do nothing under runsc.
+// startSlice makes the agent's cgroup parent with its limits, through the user's
+// systemd: the container's own limits do nothing under runsc. One that is there
+// already is a crashed bottle's; it ends, with what is left in it.
 func startSlice(ctx context.Context, s blueprint.Slice) error {
 	conn, err := systemd.NewUserConnectionContext(ctx)
 	if err != nil {
 		return fmt.Errorf("systemd user manager: %w", err)
 	}
 	defer conn.Close()
-	done := make(chan string, 1)
-	if _, err := conn.StartTransientUnitContext(ctx, s.Name, "replace", sliceProperties(s), done); err != nil {
+	start := func(parents ...systemd.PropertyCollection) error {
+		return finish(ctx, func(done chan<- string) (int, error) {
+			return conn.StartTransientUnitAux(ctx, s.Name, "replace", sliceProperties(s), parents, done)
+		})
+	}
+	err = start(parentSlice)
+	if isDBusError(err, "UnitExists") { // the parent: there is another bottle
+		err = start()
+	}
+	if isDBusError(err, "UnitExists") {
+		err = finish(ctx, func(done chan<- string) (int, error) { return conn.StopUnitContext(ctx, s.Name, "replace", done) })
+		if err == nil {
+			err = start()
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("slice %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// finish waits for the end of a job of systemd's.
+func finish(ctx context.Context, enqueue func(done chan<- string) (int, error)) error {
+	done := make(chan string, 1)
+	if _, err := enqueue(done); err != nil {
+		return err
 	}
 	select {
 	case result := <-done:
 		if result != "done" {
-			return fmt.Errorf("slice %s: systemd says %q", s.Name, result)
+			return fmt.Errorf("systemd says %q", result)
 		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// parentSlice is the slice above those of all bottles, by their names. systemd makes
+// it by itself; but what it makes so it does not remove with the last of them.
+var parentSlice = systemd.PropertyCollection{
+	Name: "podbottle.slice",
+	Properties: []systemd.Property{
+		systemd.PropDescription("agents of podbottle bottles"),
+		property("StopWhenUnneeded", true),
+	},
+}
+
+// isDBusError tells whether systemd answered with one of its errors
+// (org.freedesktop.systemd1.NAME).
+func isDBusError(err error, name string) bool {
+	var answer godbus.Error
+	return errors.As(err, &answer) && strings.HasSuffix(answer.Name, "."+name)
 }
 
 // sliceProperties are systemd.resource-control(5)'s, in the types of its D-Bus API.
@@ -65,8 +106,7 @@ func stopSlice(ctx context.Context, name string) error {
 	}
 	defer conn.Close()
 	_, err = conn.StopUnitContext(ctx, name, "replace", nil)
-	var dbusError godbus.Error
-	if errors.As(err, &dbusError) && strings.HasSuffix(dbusError.Name, "NoSuchUnit") {
+	if isDBusError(err, "NoSuchUnit") {
 		return nil
 	}
 	return err

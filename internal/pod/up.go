@@ -54,12 +54,13 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 	h := host{runtimeDir: o.RuntimeDir, seccomp: profile}
 	var agents *Client // the service that creates the agent
 	var addresses blueprint.Addresses
+	var cgroups string // parent of the pod's
 
 	done := o.Steps("networks and pod")
 	prepare, pctx := errgroup.WithContext(ctx)
 	prepare.Go(func() error { return WriteFiles(o.RuntimeDir, b) })
 	prepare.Go(func() (err error) {
-		if h, err = describeHost(h); err == nil && h.slices {
+		if h, err = describeHost(h); err == nil && h.manager {
 			err = startSlice(pctx, b.Slice)
 		}
 		return err
@@ -79,7 +80,8 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 		if _, err := pods.CreatePodFromSpec(c.with(pctx), podSpec(b, addresses)); err != nil {
 			return fmt.Errorf("pod %s: %w", b.PodName, err)
 		}
-		return nil
+		cgroups, err = c.cgroupParent(pctx, b.PodName)
+		return err
 	})
 	err = prepare.Wait()
 	done(err)
@@ -90,6 +92,7 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 		return inst, err
 	}
 	h.runtime = runtime
+	h.slices = h.manager && strings.HasSuffix(cgroups, ".slice")
 	inst.Unenforced = unenforced(b.Slice, h)
 	inst.containers = breakMembers(b.Containers(addresses))
 
@@ -110,6 +113,17 @@ func (c *Client) Create(ctx context.Context, b *blueprint.Bottle, o UpOptions) (
 	err = create.Wait()
 	done(err)
 	return inst, err
+}
+
+// cgroupParent is where Podman put a pod's cgroup: a slice where systemd is its cgroup
+// manager, a path where cgroupfs is. Only the server knows: which of the two is the
+// default depends on how a program that reads containers.conf was built.
+func (c *Client) cgroupParent(ctx context.Context, pod string) (string, error) {
+	report, err := pods.Inspect(c.with(ctx), pod, nil)
+	if err != nil {
+		return "", fmt.Errorf("pod %s: %w", pod, err)
+	}
+	return report.CgroupParent, nil
 }
 
 // createVolumes makes the volumes that are not there yet: a resumed bottle's are.
