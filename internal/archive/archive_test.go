@@ -433,10 +433,24 @@ func TestSettings(t *testing.T) {
 		"w/.git/config": true, "w/.git/hooks/post-checkout": true, "w/.git/hooks/pre-push.sample": false, "w/.git/HEAD": false,
 		"w/.git/modules/m/config": true, "bare.git/hooks/update": true, "w/.vscode/tasks.json": true, "w/.envrc": true,
 		"w/.claude/settings.json": true, "w/config": false, "w/src/main.go": false, ".mcp.json": true,
+		"w/.git": true, "w/meta/HEAD": true, "w/.git/modules/m/HEAD": false, "HEAD": true,
 	} {
 		if isSetting(name) != want {
 			t.Errorf("%s: %t", name, !want)
 		}
+	}
+}
+
+func TestSettingsBehindLinks(t *testing.T) {
+	var r Report
+	for _, name := range []string{"w/.vscode", "w/meta/hooks", "w/.git", "w/other"} {
+		r.add(member{name: name, kind: symlink, target: "x"}, 0)
+	}
+	for range maxSettings {
+		r.add(member{name: "w/.npmrc", kind: file}, 1)
+	}
+	if len(r.Settings) != maxSettings || !slices.Equal(r.Settings[:4], []string{"w/.vscode", "w/meta/hooks", "w/.git", "w/.npmrc"}) || r.Unlisted != 3 {
+		t.Errorf("%q and %d more", r.Settings, r.Unlisted)
 	}
 }
 

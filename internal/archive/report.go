@@ -13,6 +13,7 @@ type Report struct {
 	// Settings are files that programs of the host act on when they are used in the
 	// place that they were copied to: git's, editors', other agents'.
 	Settings []string
+	Unlisted int // how many more there are than Settings has
 }
 
 // maxSettings bounds the names that a report lists.
@@ -27,8 +28,12 @@ func (r *Report) add(m member, size int64) {
 	case symlink, hardlink:
 	}
 	r.Files++
-	if len(r.Settings) < maxSettings && isSetting(m.name) {
+	switch {
+	case !isSetting(m.name) && (m.kind != symlink || !isSetting(m.name+"/x")): // what it leads to has another name
+	case len(r.Settings) < maxSettings:
 		r.Settings = append(r.Settings, m.name)
+	default:
+		r.Unlisted++
 	}
 }
 
@@ -51,12 +56,16 @@ func isSetting(name string) bool {
 	if slices.ContainsFunc(elements, func(e string) bool { return slices.Contains(settingDirs, e) }) {
 		return true
 	}
-	// A bare repository has no .git, so its parts tell it.
+	// A bare repository has no .git, so its parts tell it. A file or a link in the place of
+	// .git makes one of any directory (gitrepository-layout(5)).
+	inGit := slices.Contains(elements, ".git")
 	switch parent := path.Base(dir); {
+	case base == ".git", base == "HEAD" && !inGit:
+		return true
 	case parent == "hooks":
 		return !strings.HasSuffix(base, ".sample")
 	case base == "config", base == "config.worktree":
-		return parent == ".git" || slices.Contains(elements, ".git")
+		return inGit
 	}
 	return false
 }

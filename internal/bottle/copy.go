@@ -150,8 +150,11 @@ func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error 
 		return err
 	})
 	if err == nil && len(report.Settings) > 0 {
-		fmt.Fprintf(l.Err, "Warning: programs of this machine act on files of the copy, which the agent may have written: %s. Look at them first.\n",
-			visible.String(strings.Join(report.Settings, ", ")))
+		names := visible.String(strings.Join(report.Settings, ", "))
+		if report.Unlisted > 0 {
+			names += fmt.Sprintf(" and %d more", report.Unlisted)
+		}
+		fmt.Fprintf(l.Err, "Warning: programs of this machine act on files of the copy, which the agent may have written: %s. Look at them first.\n", names)
 	}
 	return err
 }
