@@ -176,6 +176,9 @@ func (r PipelockRequest) parse() (target, error) {
 	if len(r.FailedURL) > maxURL {
 		return target{}, fmt.Errorf("failed_url: longer than %d bytes", maxURL)
 	}
+	if !utf8.ValidString(r.FailedURL) { // its JSON would be another one's
+		return target{}, errors.New("failed_url: not valid UTF-8")
+	}
 	u, err := url.Parse(r.FailedURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Opaque != "" {
 		return target{}, errors.New("failed_url: not an absolute http or https URL")
