@@ -17,6 +17,23 @@ import (
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
+func copiesProbes() []hostProbe {
+	return []hostProbe{
+		{Probe: probe.Probe{
+			ID:      "copies.trees",
+			Tried:   "copy out trees with links that lead out, devices, pipes, sockets, setuid files, sparse files and names that upset a terminal",
+			Control: "an ordinary tree arrives",
+			Breach:  "a link leads out of the copy, something but files and directories arrives, or a file beside it changes",
+		}, run: copiesProbe, own: true},
+		{Probe: probe.Probe{
+			ID:      "copies.settings",
+			Tried:   "copy out a repository with git's configuration, hooks and attributes, and settings of an editor",
+			Control: "the files arrive; an ordinary one is not named",
+			Breach:  "podbottle does not name one of them",
+		}, run: settingsProbe, own: true},
+	}
+}
+
 // planted is the directory in the agent's home where it makes the trees that are
 // copied out.
 const planted = "podbottle-verify"

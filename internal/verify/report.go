@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,10 +92,10 @@ func (r *Report) verdict() string {
 	where := fmt.Sprintf("%s (%s, firewall %s) in %.1f s", r.Slug, r.Runtime, r.Firewall, r.Duration.Seconds())
 	var parts []string
 	if len(failed) > 0 {
-		parts = append(parts, "Not held: "+names(failed)+".")
+		parts = append(parts, "Not held: "+list(failed)+".")
 	}
 	if len(gvisor) > 0 {
-		parts = append(parts, "These need gVisor, which this bottle runs without: "+names(gvisor)+".")
+		parts = append(parts, "These need gVisor, which this bottle runs without: "+list(gvisor)+".")
 	}
 	if len(parts) == 0 {
 		parts = append(parts, fmt.Sprintf("All %d held.", len(r.Lines)))
@@ -103,6 +105,9 @@ func (r *Report) verdict() string {
 	}
 	return strings.Join(parts, " ") + " " + where
 }
+
+// list is the keys of a set.
+func list(set map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(set)), ", ") }
 
 // JSON writes the report as one object.
 func (r *Report) JSON(w io.Writer) error {

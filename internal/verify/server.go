@@ -40,8 +40,8 @@ const metricsPort = 9901
 // servers are what the probes must reach, and must not. They listen on the host
 // while verify runs, and remember the marks that arrive.
 type servers struct {
-	mark  string // prefix of all marks
-	token string // the credential that egress injects
+	pattern *regexp.Regexp // of all marks of the run
+	token   string         // the credential that egress injects
 	// caPEM is the authority of the HTTPS server's certificate.
 	caPEM []byte
 	probe.Server
@@ -55,7 +55,10 @@ type servers struct {
 // startServers listens on ports that the kernel chooses. addr is how the pod
 // reaches this machine.
 func startServers(ctx context.Context, addr netip.Addr, mark, token string) (*servers, error) {
-	s := &servers{mark: mark, token: token, seen: map[string]string{}, got: map[string]bool{}}
+	s := &servers{
+		pattern: regexp.MustCompile(regexp.QuoteMeta(mark) + `-[a-z]+-[0-9]+`), token: token,
+		seen: map[string]string{}, got: map[string]bool{},
+	}
 	s.Server = probe.Server{Allowed: nameAllowed, Guarded: nameGuarded, GuardedPort: metricsPort, Unlisted: nameUnlisted, Addr: addr}
 	certificate, err := s.certificate()
 	if err != nil {
@@ -131,7 +134,7 @@ func (s *servers) expect(text string) {
 }
 
 func (s *servers) marks(text string) []string {
-	return regexp.MustCompile(regexp.QuoteMeta(s.mark)+`-[a-z]+-[0-9]+`).FindAllString(text, -1)
+	return s.pattern.FindAllString(text, -1)
 }
 
 // arrived tells whether an allowed request with the mark came.

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
@@ -206,16 +205,6 @@ func (r *run) report(results []probe.Result) *Report {
 		}
 	}
 	return report
-}
-
-// names lists the keys of a set.
-func names(set map[string]bool) string {
-	var list []string
-	for name := range set {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
 }
 
 // random is n bytes, as hexadecimal.

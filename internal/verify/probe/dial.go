@@ -151,3 +151,14 @@ func (b *bottle) egressAnswers(ctx context.Context) (string, error) {
 	}
 	return "egress at " + b.task.Egress.String() + " accepted a connection", conn.Close()
 }
+
+// besideEgress is an attack whose control is egress.
+func besideEgress(attack func(context.Context, *bottle) Result) func(context.Context, *bottle) Result {
+	return func(ctx context.Context, b *bottle) Result {
+		control, err := b.egressAnswers(ctx)
+		if err != nil {
+			return incomplete("egress, the control, does not answer: %v", err)
+		}
+		return attack(ctx, b).with("%s", control)
+	}
+}

@@ -13,6 +13,41 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
+func dnsProbes() []inside {
+	return []inside{
+		{Probe{
+			ID:      "dns.resolvers",
+			Tried:   "ask every resolver that one could name, over UDP and TCP",
+			Control: "a resolver in the container gets the same question",
+			Breach:  "one answers, or the question arrives outside",
+		}, dnsResolvers},
+		{Probe{
+			ID:      "dns.system",
+			Tried:   "resolve names as programs do",
+			Control: "the name egress resolves",
+			Breach:  "a name of the internet resolves",
+		}, dnsSystem},
+		{Probe{
+			ID:      "dns.tls",
+			Tried:   "connect to resolvers over TLS",
+			Control: controlEgress,
+			Breach:  "anything but the kernel's word that there is no route",
+		}, dnsTLS},
+		{Probe{
+			ID:      "dns.https",
+			Tried:   "ask resolvers over HTTPS, through egress",
+			Control: controlAllowed,
+			Breach:  "egress lets it through",
+		}, dnsHTTPS},
+		{Probe{
+			ID:      "dns.multicast",
+			Tried:   "ask by multicast (mDNS, LLMNR, SSDP)",
+			Control: "a resolver in the container gets the same question",
+			Breach:  "somebody answers",
+		}, dnsMulticast},
+	}
+}
+
 // resolvers lists everybody who might answer a question of this container: those
 // of its resolv.conf, the neighbours, the resolvers that container engines put
 // beside their networks, and public ones by documentation addresses.
@@ -27,9 +62,7 @@ func (b *bottle) resolvers() []netip.Addr {
 			}
 		}
 	}
-	for _, literal := range []string{"127.0.0.1", "127.0.0.11", "127.0.0.53", "10.0.2.3", "169.254.1.1", "169.254.1.2", "198.51.100.53", "2001:db8::53"} {
-		list = append(list, netip.MustParseAddr(literal))
-	}
+	list = append(list, literals("127.0.0.1", "127.0.0.11", "127.0.0.53", "10.0.2.3", "169.254.1.1", "169.254.1.2", "198.51.100.53", "2001:db8::53")...)
 	return append(list, b.task.Host...)
 }
 
@@ -156,11 +189,12 @@ func dnsSystem(ctx context.Context, b *bottle) Result {
 	return r
 }
 
-// dnsTLS tries resolvers over TLS (RFC 7858) and multicast (RFC 6762).
+// dnsTLS tries resolvers over TLS (RFC 7858).
 func dnsTLS(ctx context.Context, b *bottle) Result {
-	return b.unreachable(ctx, "tcp", ports([]string{"198.51.100.53", "2001:db8::53"}, 853)...)
+	return b.unreachable(ctx, "tcp", at(literals("198.51.100.53", "2001:db8::53"), 853)...)
 }
 
+// dnsMulticast asks everybody on the network (RFC 6762, RFC 4795).
 func dnsMulticast(ctx context.Context, b *bottle) Result {
 	control, err := ownResolver(ctx)
 	if err != nil {

@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	"fmt"
-	"slices"
 )
 
 // metadataHosts are the addresses of cloud metadata services and of loopback, in
@@ -25,26 +24,6 @@ var loopbackHosts = []string{
 	"gateway.docker.internal", "10.0.2.2", "169.254.1.2", "testhost", "[::1%25lo]", "１２７.０.０.１", "127。0。0。1",
 }
 
-func hostMetadata(ctx context.Context, b *bottle) Result {
-	return b.refuseHosts(ctx, metadataHosts, 80, 443)
-}
-
-func hostThroughEgress(ctx context.Context, b *bottle) Result {
-	hosts := slices.Clone(loopbackHosts)
-	for _, addr := range b.task.Host {
-		if addr.Is6() {
-			hosts = append(hosts, "["+addr.String()+"]")
-			continue
-		}
-		hosts = append(hosts, addr.String())
-	}
-	ports := []uint16{80, 443}
-	if s := b.task.Server; s != nil {
-		ports = append(ports, s.Port, s.Loopback)
-	}
-	return b.refuseHosts(ctx, hosts, ports...)
-}
-
 // refuseHosts asks egress for each host, in a tunnel and in absolute form.
 func (b *bottle) refuseHosts(ctx context.Context, hosts []string, ports ...uint16) Result {
 	var requests []request
@@ -53,13 +32,7 @@ func (b *bottle) refuseHosts(ctx context.Context, hosts []string, ports ...uint1
 			authority := fmt.Sprintf("%s:%d", host, port)
 			requests = append(requests, request{connect: authority, plain: port != 443, path: "/latest/meta-data/" + b.mark()})
 		}
-		requests = append(requests, request{raw: "GET http://" + host + "/latest/meta-data/" + b.mark() + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"})
+		requests = append(requests, absoluteForm(host, "/latest/meta-data/"+b.mark(), host))
 	}
 	return b.refused(ctx, requests...)
-}
-
-// podLoopback asks egress for the ports on its own loopback: the firewall's and
-// the metrics'.
-func podLoopback(ctx context.Context, b *bottle) Result {
-	return b.refuseHosts(ctx, []string{"127.0.0.1", "localhost", "pipelock", "egress", b.task.Egress.Addr().String()}, 8888, 9901, 9099)
 }

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/podbottle/podbottle/internal/egress"
 )
 
 // reasonHeader is on every answer that egress itself gives (docs/egress.md).
@@ -33,6 +36,11 @@ type request struct {
 	body    string
 	raw     string // the whole request, instead of all the parts above
 	linger  bool   // keep the connection after the answer, for what may follow it
+}
+
+// absoluteForm is a request to egress without a tunnel (RFC 9112, section 3.2.2).
+func absoluteForm(authority, path, host string) request {
+	return request{raw: "GET http://" + authority + path + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n"}
 }
 
 // answer is what came back.
@@ -155,14 +163,8 @@ func (b *bottle) tlsConfig(host string) (*tls.Config, error) {
 func exchange(conn net.Conn, r request) answer {
 	text := r.raw
 	if text == "" {
-		method, host := r.method, r.host
-		if method == "" {
-			method = http.MethodGet
-		}
-		if host == "" {
-			host = r.connect
-		}
-		text = method + " " + r.path + " HTTP/1.1\r\nHost: " + host + "\r\n" + r.header
+		host := cmp.Or(r.host, r.connect)
+		text = cmp.Or(r.method, http.MethodGet) + " " + r.path + " HTTP/1.1\r\nHost: " + host + "\r\n" + r.header
 		if r.body != "" && !strings.Contains(strings.ToLower(r.header), "content-length") && !strings.Contains(strings.ToLower(r.header), "transfer-encoding") {
 			text += fmt.Sprintf("Content-Length: %d\r\n", len(r.body))
 		}
@@ -202,7 +204,7 @@ func (b *bottle) allowed(ctx context.Context) (seen, mark string, err error) {
 // listed is the control where the bottle has no route to verify's servers: egress
 // itself answers a request through it.
 func (b *bottle) listed(ctx context.Context) (seen, mark string, err error) {
-	a := b.do(ctx, request{raw: "GET http://_egress.local/allowlist HTTP/1.1\r\nHost: _egress.local\r\nConnection: close\r\n\r\n"})
+	a := b.do(ctx, absoluteForm(egress.IntrospectionHost, "/allowlist", egress.IntrospectionHost))
 	if a.err != nil || a.status != http.StatusOK {
 		return "", "", fmt.Errorf("GET http://_egress.local/allowlist: %s", a.text())
 	}
