@@ -14,16 +14,17 @@ import (
 
 // Attach comes back to the terminal of a running bottle and sees its session to
 // the end, or to the next detaching.
-func (l *Launcher) Attach(ctx context.Context, slug string) (int, error) {
+func (l *Launcher) Attach(ctx context.Context, name string) (int, error) {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer client.Close()
-	found, err := client.Find(ctx, slug)
+	found, err := l.find(ctx, client, name)
 	if err != nil {
 		return 0, err
 	}
+	slug := found.Slug
 	if found.Status == "stopped" {
 		return 0, fmt.Errorf("the agent of %s has ended; see what it said with podbottle logs %s, and take it down with podbottle stop %s", slug, slug, slug)
 	}
@@ -49,13 +50,13 @@ func (l *Launcher) Attach(ctx context.Context, slug string) (int, error) {
 }
 
 // Exec runs a command beside the agent, with the agent's environment.
-func (l *Launcher) Exec(ctx context.Context, slug string, command []string) (int, error) {
+func (l *Launcher) Exec(ctx context.Context, name string, command []string) (int, error) {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer client.Close()
-	found, err := client.Find(ctx, slug)
+	found, err := l.find(ctx, client, name)
 	if err != nil {
 		return 0, err
 	}
@@ -72,28 +73,28 @@ func (l *Launcher) Exec(ctx context.Context, slug string, command []string) (int
 
 // Logs copies what a service of the bottle printed. Unless raw, its control
 // characters are made visible on a terminal.
-func (l *Launcher) Logs(ctx context.Context, slug, service string, follow, raw bool) error {
+func (l *Launcher) Logs(ctx context.Context, name, service string, follow, raw bool) error {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	found, err := client.Find(ctx, slug)
+	found, err := l.find(ctx, client, name)
 	if err != nil {
 		return err
 	}
 	if _, ok := found.Services[service]; !ok {
-		return fmt.Errorf("bottle %s has no service %s; it has %s", slug, service, found.ServiceNames())
+		return fmt.Errorf("bottle %s has no service %s; it has %s", found.Slug, service, found.ServiceNames())
 	}
-	name := "bot-bottle-" + slug + "-" + service
+	container := "bot-bottle-" + found.Slug + "-" + service
 	if service == string(blueprint.Agent) {
-		name = found.Container
+		container = found.Container
 	}
 	out, errs := l.Out, l.Err
 	if !raw {
 		out, errs = visibleWriter{out}, visibleWriter{errs}
 	}
-	return client.Logs(ctx, name, follow, "", out, errs)
+	return client.Logs(ctx, container, follow, "", out, errs)
 }
 
 // visibleWriter makes control characters visible, line by line as logs arrive.

@@ -86,25 +86,22 @@ type copyEnd struct {
 // copyEnd finds the bottle: one that runs is reached through its agent's container,
 // of another there is only the agent's home.
 func (l *Launcher) copyEnd(ctx context.Context, client *pod.Client, at Location) (copyEnd, error) {
+	found, err := l.find(ctx, client, at.Slug)
+	if err != nil && !errors.Is(err, errNotHeld) {
+		return copyEnd{}, err
+	}
+	at.Slug = found.Slug
 	launched, err := resolve.Launched(l.Root, at.Slug)
 	if err != nil {
 		return copyEnd{}, err
 	}
 	home := launched.GuestHome
 	end := copyEnd{path: insidePath(home, at.Path), close: func() {}}
-	found, err := client.Find(ctx, at.Slug)
-	switch {
-	case err == nil && (found.Status == "running" || found.Status == "degraded"):
+	if found.Status == "running" || found.Status == "degraded" {
 		end.run = func(ctx context.Context, args []string, streams pod.IO) (int, error) {
 			return client.CopyRunning(ctx, found.Container, args, streams)
 		}
 		return end, nil
-	case err != nil && !errors.Is(err, pod.ErrNoBottle):
-		return end, err
-	case err != nil:
-		if _, err := state.ReadMetadata(l.Root, at.Slug); err != nil {
-			return end, err
-		}
 	}
 	if end.path != home && !strings.HasPrefix(end.path, home+"/") {
 		return end, fmt.Errorf("bottle %s does not run: only its agent's home, %s, is kept", at.Slug, home)

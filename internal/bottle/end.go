@@ -100,19 +100,38 @@ type SignalError struct{ Signal syscall.Signal }
 
 func (e SignalError) Error() string { return "interrupted by the signal " + unix.SignalName(e.Signal) }
 
-// Stop ends running bottles. Their state is kept for resume unless discard is set.
-func (l *Launcher) Stop(ctx context.Context, slugs []string, discard bool) error {
+// Stop ends bottles and prints their slugs. Their state is kept for resume unless
+// discard is set, which also removes that of a bottle that does not run.
+func (l *Launcher) Stop(ctx context.Context, names []string, discard bool) error {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	problems := make([]error, len(slugs))
+	return l.stopAtOnce(ctx, client, names, discard)
+}
+
+// StopAll is Stop for every bottle that Podman holds.
+func (l *Launcher) StopAll(ctx context.Context, discard bool) error {
+	client, err := pod.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	held, err := client.List(ctx)
+	if err != nil {
+		return err
+	}
+	return l.stopAtOnce(ctx, client, slugsOf(held), discard)
+}
+
+func (l *Launcher) stopAtOnce(ctx context.Context, client *pod.Client, names []string, discard bool) error {
+	problems := make([]error, len(names))
 	var group errgroup.Group
 	group.SetLimit(stopsAtOnce)
-	for i, slug := range slugs {
+	for i, name := range names {
 		group.Go(func() error {
-			problems[i] = l.stop(ctx, client, slug, discard)
+			problems[i] = l.stop(ctx, client, name, discard)
 			return nil
 		})
 	}
@@ -124,14 +143,37 @@ func (l *Launcher) Stop(ctx context.Context, slugs []string, discard bool) error
 // takes its network down one by one in any case.
 const stopsAtOnce = 4
 
-func (l *Launcher) stop(ctx context.Context, client *pod.Client, slug string, discard bool) error {
-	if _, err := client.Find(ctx, slug); err != nil {
+func (l *Launcher) stop(ctx context.Context, client *pod.Client, name string, discard bool) error {
+	found, err := l.find(ctx, client, name)
+	slug := found.Slug
+	switch {
+	case discard && slug != "" && slug != name:
+		return fmt.Errorf("--discard removes the agent's work, so it wants the whole slug: podbottle stop --discard %s", slug)
+	case slug != "" && l.OwnedBySystemd(slug):
+		return l.stopOwned(ctx, slug, discard)
+	case errors.Is(err, errNotHeld):
+		return l.stopUnheld(ctx, client, slug, discard, err)
+	case err != nil:
 		return err
 	}
-	if l.OwnedBySystemd(slug) {
-		return l.stopOwned(ctx, slug, discard)
-	}
 	if err := l.takeDown(ctx, client, slug, !discard); err != nil {
+		return err
+	}
+	fmt.Fprintln(l.Out, slug)
+	return nil
+}
+
+// stopUnheld discards a bottle of which there is nothing but state; notHeld says so.
+func (l *Launcher) stopUnheld(ctx context.Context, client *pod.Client, slug string, discard bool, notHeld error) error {
+	if !discard {
+		return fmt.Errorf("%w, or remove it with podbottle stop --discard %s", notHeld, slug)
+	}
+	lock, err := state.Lock(l.Root, slug)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Unlock() }()
+	if err := l.takeDown(ctx, client, slug, false); err != nil {
 		return err
 	}
 	fmt.Fprintln(l.Out, slug)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
 )
@@ -49,13 +50,27 @@ func (l *Launcher) List(ctx context.Context, all bool) ([]Listed, error) {
 		if err != nil && !errors.Is(err, state.ErrNoMetadata) {
 			return nil, err
 		}
-		s := pod.Summary{Slug: slug, Agent: meta.AgentName, Status: "stale", Created: meta.Started, Firewall: meta.Firewall}
-		if state.Preserved(l.Root, slug) {
-			s.Status = "kept"
-		}
-		list = append(list, l.listed(s))
+		list = append(list, l.listed(l.unheld(slug, meta)))
 	}
 	return list, nil
+}
+
+// unheld is a bottle of which there is state and nothing in Podman.
+func (l *Launcher) unheld(slug string, meta state.Metadata) pod.Summary {
+	s := pod.Summary{Slug: slug, Agent: meta.AgentName, Status: "stale", Created: meta.Started, Firewall: meta.Firewall}
+	switch {
+	case l.OwnedBySystemd(slug):
+		s.Status = "installed"
+	case state.Preserved(l.Root, slug):
+		s.Status = "kept"
+	}
+	if plan, err := resolve.LastPlan(l.Root, slug); err == nil && plan.Slug == slug {
+		s.Bottle, s.Runtime = plan.BottleName, RuntimeCrun
+		if plan.UseRunsc {
+			s.Runtime = RuntimeRunsc
+		}
+	}
+	return s
 }
 
 // listed adds what the state tree says.
@@ -65,7 +80,10 @@ func (l *Launcher) listed(s pod.Summary) Listed {
 		// A bottle without supervise has no queue, and nothing waits in it.
 		entry.Waiting, _ = supervise.Waiting(tree.Queue())
 	}
-	if meta, err := state.ReadMetadata(l.Root, s.Slug); err == nil {
+	// The plan has the manifest's label too. What cannot be read any more is in nobody's way.
+	if plan, err := resolve.LastPlan(l.Root, s.Slug); err == nil && plan.Slug == s.Slug {
+		entry.Label = plan.Label
+	} else if meta, err := state.ReadMetadata(l.Root, s.Slug); err == nil {
 		entry.Label = meta.Label
 	}
 	return entry

@@ -17,16 +17,17 @@ import (
 
 // Restart restarts the sidecars of a bottle that do not run, and prints their
 // names. The agent goes on meanwhile.
-func (l *Launcher) Restart(ctx context.Context, slug string) error {
+func (l *Launcher) Restart(ctx context.Context, name string) error {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	found, err := client.Find(ctx, slug)
+	found, err := l.find(ctx, client, name)
 	if err != nil {
 		return err
 	}
+	slug := found.Slug
 	if l.OwnedBySystemd(slug) {
 		return fmt.Errorf("bottle %s is installed as units; restart it with: podbottle quadlet restart %s", slug, slug)
 	}

@@ -50,16 +50,13 @@ func (l *Launcher) Start(ctx context.Context, r Request) (int, error) {
 }
 
 func (l *Launcher) start(ctx context.Context, r Request) (int, error) {
-	if !r.Yes && !r.DryRun && !l.Interactive {
-		return 0, errors.New("there is no terminal to ask on; say --yes to start without asking")
-	}
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer client.Close()
 	s := &launch{Launcher: l, request: r, client: client, resumed: r.Spec.Identity != ""}
-	if err := s.specify(); err != nil {
+	if err := s.specify(ctx); err != nil {
 		return 0, err
 	}
 	if err := s.prepare(ctx); err != nil {
@@ -80,16 +77,20 @@ func (l *Launcher) start(ctx context.Context, r Request) (int, error) {
 
 // specify completes what was asked for: a resumed bottle's specification is the
 // one that it was started with.
-func (s *launch) specify() error {
+func (s *launch) specify(ctx context.Context) (err error) {
 	if !s.resumed {
 		s.request.Spec.UserCwd = s.Cwd
 		s.request.Spec.Runtime = s.request.Runtime
 		return nil
 	}
-	if name := s.request.Spec.Identity; s.OwnedBySystemd(name) {
-		return fmt.Errorf("bottle %s is installed as units; start it with: podbottle quadlet start %s", name, name)
+	slug, err := s.findKept(ctx, s.client, s.request.Spec.Identity)
+	if err != nil {
+		return err
 	}
-	meta, err := state.ReadMetadata(s.Root, s.request.Spec.Identity)
+	if s.OwnedBySystemd(slug) {
+		return fmt.Errorf("bottle %s is installed as units; start it with: podbottle quadlet start %s", slug, slug)
+	}
+	meta, err := state.ReadMetadata(s.Root, slug)
 	if err != nil {
 		return err
 	}
@@ -200,8 +201,12 @@ func (s *launch) dryRun() error {
 	return encoder.Encode(s.plan)
 }
 
-// confirm shows the preflight and asks.
+// confirm shows the preflight and asks. Where there is nobody to ask, it says so only
+// now: what is wrong with the bottle itself has been said before.
 func (s *launch) confirm(question string) error {
+	if !s.request.Yes && !s.Interactive {
+		return errors.New("there is no terminal to ask on; say --yes to go on without asking")
+	}
 	if err := s.preflight(s.Err); err != nil {
 		return err
 	}

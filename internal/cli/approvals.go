@@ -21,9 +21,7 @@ func newApprovals(s Streams) *cobra.Command {
 		Use:   "approvals",
 		Short: "Answer what agents ask for, without the terminal interface",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
-		},
+		RunE:  usage,
 	}
 	cmd.AddCommand(newApprovalsList(s), newApprovalsShow(s), newApprovalsApprove(s), newApprovalsDeny(s), newApprovalsWatch(s))
 	return cmd
@@ -57,7 +55,7 @@ func newApprovalsList(s Streams) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also those that have their answer")
-	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template as in podman ps")
+	addTableFormat(cmd, &format)
 	return cmd
 }
 
@@ -73,9 +71,6 @@ func newApprovalsShow(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if format != "" && format != "json" {
-				return fmt.Errorf("--format %q is unknown; it can be json", format)
-			}
 			view := b.View(entry, time.Now(), time.Time{})
 			if format == "json" {
 				return printJSON(s, view)
@@ -84,7 +79,7 @@ func newApprovalsShow(s Streams) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "json")
+	chooseJSON(cmd, &format, "json")
 	return cmd
 }
 
@@ -132,7 +127,8 @@ variable that the agent names is never used by itself.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&f.scope, "scope", "", "once, bottle or manifest")
+	choose(cmd, &f.scope, "scope", "", "once, bottle or manifest",
+		string(supervise.ScopeOnce), string(supervise.ScopeBottle), string(supervise.ScopeManifest))
 	cmd.Flags().DurationVar(&f.period, "for", 0, "how long it holds")
 	cmd.Flags().StringVar(&f.modified, "modified", "", "grant what this file says instead (YAML or JSON as the member ask of show --format json, or a Containerfile); - for standard input")
 	cmd.Flags().StringVar(&f.notes, "notes", "", "a text for the agent")

@@ -6,7 +6,6 @@ import (
 
 	"github.com/containers/common/pkg/report"
 	"github.com/docker/go-units"
-	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/supervise"
 )
@@ -34,21 +33,4 @@ func proposalRows(entries []supervise.Entry) []proposalRow {
 		})
 	}
 	return rows
-}
-
-func completeProposals(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	l, err := newLauncher(Streams{})
-	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	bottles, err := l.Supervised()
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	entries, _ := supervise.Collect(bottles, false)
-	ids := make([]string, 0, len(entries))
-	for _, e := range entries {
-		ids = append(ids, e.Proposal.ShortID()+"\t"+e.Proposal.Asks())
-	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
 }

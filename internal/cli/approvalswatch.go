@@ -60,12 +60,9 @@ func newApprovalsWatch(s Streams) *cobra.Command {
 		Example: `  podbottle approvals watch --notify
   podbottle approvals watch --format json
   podbottle approvals watch --hook 'jq -r .summary | mail -s "a bottle asks" me'`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeSlugs,
+		Args:              atMostOne("the slug of one bottle"),
+		ValidArgsFunction: completeStates,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "" && format != "json" {
-				return fmt.Errorf("--format %q is unknown; it can be json", format)
-			}
 			l, err := newLauncher(s)
 			if err != nil {
 				return err
@@ -88,6 +85,6 @@ func newApprovalsWatch(s Streams) *cobra.Command {
 		},
 	}
 	notifying.add(cmd)
-	cmd.Flags().StringVar(&format, "format", "", "json: one object a line")
+	chooseJSON(cmd, &format, "json: one object a line")
 	return cmd
 }

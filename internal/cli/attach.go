@@ -15,7 +15,7 @@ func newAttach(s Streams) *cobra.Command {
 		Long: `Come back to the terminal of a running bottle. ctrl-p,ctrl-q leaves it running.
 When the agent ends, the bottle is taken down as at the end of podbottle start.`,
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
-		ValidArgsFunction: completeSlugs,
+		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
 			return agentStatus(l.Attach(ctx, args[0]))
 		}),
@@ -27,7 +27,7 @@ func newExec(s Streams) *cobra.Command {
 		Use:               "exec SLUG -- COMMAND [ARG...]",
 		Short:             "Run a command beside the agent",
 		Args:              atLeast(2, "a slug and a command"),
-		ValidArgsFunction: completeSlugs,
+		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
 			return agentStatus(l.Exec(ctx, args[0], withoutDashes(args[1:])))
 		}),
@@ -46,17 +46,30 @@ func withoutDashes(command []string) []string {
 }
 
 func newStop(s Streams) *cobra.Command {
-	var discard bool
+	var all, discard bool
 	cmd := &cobra.Command{
-		Use:               "stop SLUG...",
-		Short:             "Take bottles down",
-		Long:              "Take bottles down. Their state is kept, so that podbottle resume goes on with them; --discard removes it too.",
-		Args:              atLeast(1, "the slug of at least one bottle; podbottle list shows those there are"),
-		ValidArgsFunction: completeSlugs,
+		Use:   "stop SLUG... | --all",
+		Short: "Take bottles down",
+		Long: `Take bottles down. Their state is kept, so that podbottle resume goes on with them.
+With --discard it is removed, also that of a bottle that was stopped before.`,
+		Example: `  podbottle stop fixer-x7k2p
+  podbottle stop --discard fixer-x7k2p
+  podbottle stop --all`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if all {
+				return exactArgs(0, "either slugs or --all")(cmd, args)
+			}
+			return atLeast(1, "the slug of at least one bottle; podbottle list shows those there are")(cmd, args)
+		},
+		ValidArgsFunction: completeStop,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
+			if all {
+				return l.StopAll(ctx, discard)
+			}
 			return l.Stop(ctx, args, discard)
 		}),
 	}
+	cmd.Flags().BoolVarP(&all, "all", "a", false, "every bottle that runs")
 	cmd.Flags().BoolVar(&discard, "discard", false, "remove the state and the agent's home as well")
 	return cmd
 }
@@ -68,12 +81,13 @@ func newLogs(s Streams) *cobra.Command {
 		Use:               "logs SLUG",
 		Short:             "Show what the agent or one of its sidecars printed",
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
-		ValidArgsFunction: completeSlugs,
+		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
 			return l.Logs(ctx, args[0], service, follow, raw)
 		}),
 	}
 	cmd.Flags().StringVar(&service, "service", "agent", "agent, egress, pipelock, git-gate or supervise")
+	complete(cmd, "service", completeServices)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the container ends")
 	cmd.Flags().BoolVar(&raw, "raw", false, "let terminal escapes of the agent through")
 	return cmd

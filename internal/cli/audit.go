@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/egress"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
@@ -33,13 +34,15 @@ func newAudit(streams Streams) *cobra.Command {
 		Use:   "audit SLUG",
 		Short: "Show what a bottle let out and refused, and who allowed it",
 		Long: `Show what a bottle's egress let out and refused: when, verdict, method, host, path,
-reason, status, bytes and time; and between that what its agent asked for and who
-answered. One line each, oldest first. They are kept as long as the bottle's state.`,
-		Args: cobra.ExactArgs(1),
+reason, status, bytes and time; between that what git-gate fetched, pushed and
+refused; and what its agent asked for and who answered. One line each, oldest first,
+in UTC. They are kept as long as the bottle's state.`,
+		Example: `  podbottle audit fixer-x7k2p --denied
+  podbottle audit fixer-x7k2p --follow
+  podbottle audit verify fixer-x7k2p`,
+		Args:              exactArgs(1, "the slug of one bottle; podbottle list --all shows those there are"),
+		ValidArgsFunction: completeStates,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.format != "" && f.format != "json" {
-				return fmt.Errorf("format %q is not known; use json, or leave --format out", f.format)
-			}
 			files, err := auditFiles(args[0])
 			if err != nil {
 				return err
@@ -52,7 +55,7 @@ answered. One line each, oldest first. They are kept as long as the bottle's sta
 	}
 	cmd.Flags().BoolVar(&f.denied, "denied", false, "only what was refused")
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what comes")
-	cmd.Flags().StringVar(&f.format, "format", "", `"json" for the lines of the files, with what a terminal could act upon escaped`)
+	chooseJSON(cmd, &f.format, "json: the lines of the files, with what a terminal could act upon escaped")
 	cmd.AddCommand(newAuditVerify(streams))
 	return cmd
 }
@@ -147,7 +150,8 @@ func newAuditVerify(streams Streams) *cobra.Command {
 		Long: `Check the chains of hashes through a bottle's audit files and say where one breaks.
 Lines cut off at the end leave a valid chain; compare the number of lines with the
 last "seq" of the sidecar's log (podbottle logs SLUG --service egress) for that.`,
-		Args: cobra.ExactArgs(1),
+		Args:              exactArgs(1, "the slug of one bottle; podbottle list --all shows those there are"),
+		ValidArgsFunction: completeStates,
 		RunE: func(_ *cobra.Command, args []string) error {
 			files, err := auditFiles(args[0])
 			if err != nil {
@@ -196,14 +200,19 @@ func parseRecord[R auditRecord](line []byte) (auditRecord, error) {
 	return record, err
 }
 
-// auditFiles are those of a bottle: what egress decided, and where there is supervise,
-// what was proposed and what operators decided, of which there may be nothing yet.
-func auditFiles(slug string) ([]auditFile, error) {
+// auditFiles are those of a bottle: what egress decided; where there is git-gate, what
+// that did; and where there is supervise, what was proposed and what operators decided.
+// Of the latter there may be nothing yet.
+func auditFiles(name string) ([]auditFile, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return nil, err
 	}
 	root, err := state.Root(os.LookupEnv, home)
+	if err != nil {
+		return nil, err
+	}
+	slug, err := bottle.FindState(root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +222,7 @@ func auditFiles(slug string) ([]auditFile, error) {
 	}
 	way := auditFile{"egress", filepath.Join(tree.Data("egress"), egress.AuditFile), parseRecord[egress.Record]}
 	if _, err := os.Lstat(way.path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("bottle %s has no audit file %s; its state was removed, or egress never ran", slug, way.path)
+		return nil, fmt.Errorf("bottle %s has no audit file %s; egress never ran", slug, way.path)
 	}
 	files := []auditFile{way}
 	for _, file := range []auditFile{

@@ -18,9 +18,6 @@ func newDoctor(s Streams) *cobra.Command {
 		Short: "Check whether this host can hold bottles",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if format != "" && format != "json" {
-				return fmt.Errorf("--format %q is unknown; it can be json", format)
-			}
 			l, err := newLauncher(s)
 			if err != nil {
 				return err
@@ -37,8 +34,8 @@ func newDoctor(s Streams) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "json instead of a table")
-	cmd.Flags().StringVar(&firewall, "firewall", "", "check for this firewall: pipelock or builtin")
+	chooseJSON(cmd, &format, "json instead of a table")
+	chooseFirewall(cmd, &firewall, "check for this firewall: pipelock or builtin")
 	return cmd
 }
 

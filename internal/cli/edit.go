@@ -31,10 +31,7 @@ func newEdit(s Streams) *cobra.Command {
 				return err
 			}
 			m.warn(s)
-			spec, err := agent.spec(args[0], m.cwd)
-			if err != nil {
-				return err
-			}
+			spec := agent.spec(args[0], m.cwd)
 			file, err := fileToEdit(m, spec, editBottle)
 			if err != nil {
 				return err

@@ -3,11 +3,17 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
 )
 
 // ExitFailure is the status for podbottle's own failures, as in podman-run(1);
 // any other status is the agent's.
 const ExitFailure = 125
+
+// exitPipe is the status of a program that SIGPIPE ended, as shells have it.
+const exitPipe = 128 + int(syscall.SIGPIPE)
 
 // exitUsage is the status for a call without a command.
 const exitUsage = 2
@@ -27,11 +33,26 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
+// closedOutput tells whether a command failed only since nobody reads its standard
+// output any more, as in podbottle list | head -1. Programs are silent about that. An
+// error that was joined with others has more to say.
+func closedOutput(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		if path, ok := err.(*fs.PathError); ok { //nolint:errorlint // errors.As would look into joined errors
+			return path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
+		}
+	}
+	return false
+}
+
 // exitCode maps the result of a command to the process's exit status and the
 // message to print; the message is empty when there is none.
 func exitCode(err error) (int, string) {
 	if err == nil {
 		return 0, ""
+	}
+	if closedOutput(err) {
+		return exitPipe, ""
 	}
 	var exit *ExitError
 	if errors.As(err, &exit) {

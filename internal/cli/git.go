@@ -39,7 +39,7 @@ through by it. The bottle has to run, and the decision stands in its audit file.
   podbottle git web-abc12 --show 3fa9c21e00c0ffee
   podbottle git web-abc12 allow 3fa9c21e00c0ffee`,
 		Args:              gitArgs,
-		ValidArgsFunction: completeSlugs,
+		ValidArgsFunction: completeGit,
 		RunE: func(_ *cobra.Command, args []string) error {
 			dirs, err := gitGateOf(args[0])
 			if err != nil {
@@ -55,8 +55,14 @@ through by it. The bottle has to run, and the decision stands in its audit file.
 		},
 	}
 	cmd.Flags().StringVar(&f.show, "show", "", "show the refused push with this ID")
+	complete(cmd, "show", func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return nil, noFiles
+		}
+		return refusedPushes(args[0]), noFiles
+	})
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "with allow: do not ask")
-	cmd.Flags().StringVar(&f.format, "format", "", "json")
+	chooseJSON(cmd, &f.format, "json")
 	return cmd
 }
 
@@ -70,12 +76,16 @@ func gitArgs(_ *cobra.Command, args []string) error {
 // gitGateDirs are the directories of a bottle's git-gate on the host.
 type gitGateDirs struct{ slug, state, config string }
 
-func gitGateOf(slug string) (gitGateDirs, error) {
+func gitGateOf(name string) (gitGateDirs, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
 		return gitGateDirs{}, err
 	}
 	root, err := state.Root(os.LookupEnv, home)
+	if err != nil {
+		return gitGateDirs{}, err
+	}
+	slug, err := bottle.FindState(root, name)
 	if err != nil {
 		return gitGateDirs{}, err
 	}
@@ -88,7 +98,7 @@ func gitGateOf(slug string) (gitGateDirs, error) {
 		d.config = state.Runtime(runtime, slug).Service("git-gate").Config()
 	}
 	if _, err := os.Stat(d.state); errors.Is(err, fs.ErrNotExist) {
-		return d, fmt.Errorf("bottle %s has no git-gate: it declares no git remote, or its state was removed", slug)
+		return d, fmt.Errorf("bottle %s has no git-gate: it declares no git remote", slug)
 	}
 	return d, nil
 }

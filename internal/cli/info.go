@@ -26,19 +26,12 @@ func newInfo(s Streams) *cobra.Command {
 		Args:              exactArgs(1, "the name of one agent; podbottle list --agents shows those there are"),
 		ValidArgsFunction: completeAgents,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if format != "" && format != "json" {
-				return fmt.Errorf("--format %q is unknown; it can be json", format)
-			}
 			m, err := openManifests()
 			if err != nil {
 				return err
 			}
 			m.warn(s)
-			spec, err := agent.spec(args[0], m.cwd)
-			if err != nil {
-				return err
-			}
-			d, err := resolve.Describe(m.host(), m.index, spec)
+			d, err := resolve.Describe(m.host(), m.index, agent.spec(args[0], m.cwd))
 			if err != nil {
 				return err
 			}
@@ -49,7 +42,7 @@ func newInfo(s Streams) *cobra.Command {
 		},
 	}
 	agent.add(cmd)
-	cmd.Flags().StringVar(&format, "format", "", "json")
+	chooseJSON(cmd, &format, "json")
 	return cmd
 }
 
@@ -60,15 +53,12 @@ type agentFlags struct {
 }
 
 func (f *agentFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.from, "agent-from", "", "home or cwd: which agent is meant where both have one of the name (default: home)")
-	cmd.Flags().StringArrayVar(&f.bottles, "bottle", nil, "bottle of an agent that names none; may be given several times")
+	chooseAgentFrom(cmd, &f.from, "home or cwd: which agent is meant where both have one of the name (default home)")
+	addBottles(cmd, &f.bottles)
 }
 
-func (f *agentFlags) spec(name, cwd string) (resolve.Spec, error) {
-	if f.from != "" && f.from != "home" && f.from != "cwd" {
-		return resolve.Spec{}, fmt.Errorf("--agent-from %q is unknown; it can be home or cwd", f.from)
-	}
-	return resolve.Spec{AgentName: name, UserCwd: cwd, AgentFromCwd: f.from == "cwd", BottleNames: f.bottles}, nil
+func (f *agentFlags) spec(name, cwd string) resolve.Spec {
+	return resolve.Spec{AgentName: name, UserCwd: cwd, AgentFromCwd: f.from == "cwd", BottleNames: f.bottles}
 }
 
 // manifests are the user's manifests and where they were found.

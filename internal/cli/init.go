@@ -67,7 +67,8 @@ Nothing is ever overwritten.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.bottle, "bottle", "", "bottle that the agent runs in (default: one of the agent's name)")
-	flags.StringVar(&f.template, "provider", "claude", "provider of a new bottle: "+strings.Join(provider.Templates(), ", "))
+	complete(cmd, "bottle", completeBottles)
+	choose(cmd, &f.template, "provider", "claude", "provider of a new bottle: "+enumerate(provider.Templates()), provider.Templates()...)
 	flags.StringVar(&f.authToken, "auth-token", "", "claude: variable of the host that holds the token")
 	flags.BoolVar(&f.hostLogin, "forward-host-credentials", false, "codex: use the host's login")
 	flags.StringVar(&f.image, "image", "", "command: image of a new bottle")

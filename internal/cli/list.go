@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 )
 
 // tableFormat is what list prints without --format.
-const tableFormat = "table {{.Slug}}\t{{.Agent}}\t{{.Bottle}}\t{{.Runtime}}\t{{.Firewall}}\t{{.Status}}\t{{.Waiting}}\t{{.Started}}\t{{.ServiceNames}}"
+const tableFormat = "table {{.Slug}}\t{{.Agent}}\t{{.Bottle}}\t{{.Runtime}}\t{{.Firewall}}\t{{.Status}}\t{{.Waiting}}\t{{.Started}}\t{{.ServiceNames}}\t{{.Label}}"
 
 func newList(s Streams) *cobra.Command {
 	var format string
@@ -34,7 +35,7 @@ func newList(s Streams) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
 			if agents {
-				return listAgents(s, l, format)
+				return listAgents(s, l, format, quiet)
 			}
 			bottles, err := l.List(ctx, all)
 			if err != nil {
@@ -46,10 +47,10 @@ func newList(s Streams) *cobra.Command {
 			return printBottles(s, bottles, format)
 		}),
 	}
-	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template as in podman ps")
+	addTableFormat(cmd, &format)
 	cmd.Flags().BoolVarP(&all, "all", "a", false, "also bottles whose state is kept")
 	cmd.Flags().BoolVar(&agents, "agents", false, "list the agents that can be started instead")
-	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print slugs only")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print slugs, or names of agents, only")
 	return cmd
 }
 
@@ -64,6 +65,9 @@ func (r row) Started() string {
 	return units.HumanDuration(time.Since(r.Created)) + " ago"
 }
 
+// Label is the user's own text; an agent of a repository may bring one.
+func (r row) Label() string { return visible.String(r.Listed.Label) }
+
 func printBottles(s Streams, bottles []bottle.Listed, format string) error {
 	if format == "json" {
 		return printJSON(s, append([]bottle.Listed{}, bottles...))
@@ -72,7 +76,7 @@ func printBottles(s Streams, bottles []bottle.Listed, format string) error {
 	for _, b := range bottles {
 		rows = append(rows, row{b})
 	}
-	headers := report.Headers(row{}, map[string]string{"ServiceNames": "SERVICES", "Started": "STARTED"})
+	headers := report.Headers(row{}, map[string]string{"ServiceNames": "SERVICES", "Started": "STARTED", "Label": "LABEL"})
 	return printTable(s, headers, rows, cmp.Or(format, tableFormat))
 }
 
@@ -126,13 +130,17 @@ func (r agentRow) From() string {
 	}
 }
 
-func listAgents(s Streams, l *bottle.Launcher, format string) error {
+func listAgents(s Streams, l *bottle.Launcher, format string, quiet bool) error {
 	index, err := manifest.Open(l.Root, l.Cwd)
 	if err != nil {
 		return err
 	}
 	for _, warning := range index.Warnings() {
 		fmt.Fprintln(s.Err, "Warning:", warning)
+	}
+	if quiet {
+		_, err := io.WriteString(s.Out, strings.Join(append(index.AgentNames(), ""), "\n"))
+		return err
 	}
 	if format == "json" {
 		return printJSON(s, index.Agents())

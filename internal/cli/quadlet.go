@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/config"
@@ -26,6 +25,7 @@ func newQuadlet(s Streams) *cobra.Command {
 		Long: `Let systemd own a bottle, as Quadlet units: it starts at boot or on a timer, its parts are started again when they
 end, and its limits are the units'. It is otherwise the bottle that podbottle start makes.`,
 		Args: cobra.NoArgs,
+		RunE: usage,
 	}
 	cmd.AddCommand(
 		newQuadletGenerate(s), newQuadletInstall(s), newQuadletDiff(s), newQuadletList(s), newQuadletStatus(s), newQuadletLogs(s),
@@ -46,24 +46,26 @@ type unitFlags struct {
 	tasks   int64
 }
 
-func (f *unitFlags) add(flags *pflag.FlagSet) {
+func (f *unitFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.StringVar(&f.name, "name", "", "name of the bottle (default: the agent's)")
 	flags.BoolVar(&f.headless, "headless", false, "run one prompt whenever the bottle is started, and end")
 	flags.StringVarP(&f.prompt, "prompt", "p", "", "with --headless: the prompt, or - for standard input")
 	flags.StringVar(&f.onCalendar, "on-calendar", "", "with --headless: a timer, as in systemd.time(7)")
-	flags.StringVar(&f.runtime, "runtime", "", "run the agent under runsc or crun (default: runsc where the host has it)")
+	chooseRuntime(cmd, &f.runtime)
 	flags.BoolVar(&f.requireRunsc, "require-runsc", false, "refuse without runsc")
-	flags.StringVar(&f.firewall, "firewall", "", "firewall behind egress: pipelock or builtin (default: config.yaml, else pipelock)")
+	chooseFirewall(cmd, &f.firewall, firewallUsage)
 	flags.StringVar(&f.onApproval, "on-approval", "", "what becomes of the agent's proposals: deny, or wait=DURATION")
 	flags.StringVarP(&f.memory, "memory", "m", "", "memory limit of the agent, such as 4g; 0 for none")
 	flags.StringVar(&f.cpus, "cpus", "", "number of CPUs the agent may use, such as 1.5")
 	flags.Int64Var(&f.tasks, "pids-limit", 0, "most tasks the agent may have; -1 for no limit")
 	flags.BoolVar(&f.remoteControl, "remote-control", false, "start the agent with its remote-control arguments")
 	flags.BoolVar(&f.copyCwd, "cwd", false, "put a copy of the working directory into the agent's image")
-	flags.StringVar(&f.agentFrom, "agent-from", "", "home or cwd: where an agent that both have comes from (default home)")
-	flags.StringArrayVar(&f.bottles, "bottle", nil, "bottle for an agent that names none; repeat to merge several, in order")
+	chooseAgentFrom(cmd, &f.agentFrom, agentFromUsage)
+	addBottles(cmd, &f.bottles)
 	flags.StringVar(&f.label, "label", "", "a text of your own for the bottle")
 	flags.StringVar(&f.subnet, "subnet", "", "subnet of the internal network (default: one that is free)")
+	complete(cmd, "on-approval", completeOnApproval)
 }
 
 // request checks the flags against each other.
@@ -76,14 +78,10 @@ func (f *unitFlags) request(s Streams, agent string) (bottle.UnitRequest, error)
 	r.Spec.AgentName, r.Spec.Identity = agent, cmp.Or(f.name, agent)
 	r.Spec.CopyCwd, r.Spec.BottleNames, r.Spec.Label, r.Spec.AgentFromCwd = f.copyCwd, f.bottles, f.label, f.agentFrom == "cwd"
 	switch {
-	case f.agentFrom != "" && f.agentFrom != "home" && f.agentFrom != "cwd":
-		return r, fmt.Errorf("--agent-from %q is unknown; it can be home or cwd", f.agentFrom)
 	case f.headless == (f.prompt == ""):
 		return r, errors.New("--headless and --prompt go together: say both, or neither")
 	case f.onCalendar != "" && !f.headless:
 		return r, errors.New("--on-calendar goes with --headless")
-	case f.runtime != "" && f.runtime != bottle.RuntimeRunsc && f.runtime != bottle.RuntimeCrun:
-		return r, fmt.Errorf("--runtime %q is unknown; it can be runsc or crun", f.runtime)
 	case f.requireRunsc && f.runtime == bottle.RuntimeCrun:
 		return r, errors.New("--require-runsc and --runtime crun exclude each other")
 	case f.requireRunsc:
@@ -137,7 +135,7 @@ podbottle quadlet install makes.`,
 			return writeUnits(out, units)
 		},
 	}
-	f.add(cmd.Flags())
+	f.add(cmd)
 	cmd.Flags().StringVarP(&out, "out", "o", "-", "directory to write the files to; - prints them")
 	return cmd
 }
@@ -193,7 +191,7 @@ func newQuadletInstall(s Streams) *cobra.Command {
 			return agentStatus(l.RestartUnits(cmd.Context(), r.Spec.Identity))
 		},
 	}
-	f.add(cmd.Flags())
+	f.add(cmd)
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "install without asking")
 	cmd.Flags().BoolVar(&now, "now", false, "start it, or start it again if it runs")
 	return cmd

@@ -28,14 +28,6 @@ func onUnits(s Streams, use, short string, run func(ctx context.Context, l *bott
 	}
 }
 
-func completeInstalled(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	l, err := newLauncher(Streams{})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return l.InstalledNames(), cobra.ShellCompDirectiveNoFileComp
-}
-
 func newQuadletStart(s Streams) *cobra.Command {
 	return onUnits(s, "start", "Start an installed bottle", func(ctx context.Context, l *bottle.Launcher, name string) error {
 		return agentStatus(l.StartUnits(ctx, name))
@@ -114,6 +106,7 @@ func newQuadletLogs(s Streams) *cobra.Command {
 		return l.UnitLogs(ctx, name, services, follow, lines)
 	})
 	cmd.Flags().StringArrayVar(&services, "service", nil, "agent, egress, pipelock, git-gate, supervise or another part; repeat for several (default all)")
+	complete(cmd, "service", completeServices)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until interrupted")
 	cmd.Flags().IntVarP(&lines, "lines", "n", 100, "how many lines to show at first")
 	return cmd
@@ -136,7 +129,7 @@ func newQuadletStatus(s Streams) *cobra.Command {
 		}
 		return table.Flush()
 	})
-	cmd.Flags().StringVar(&format, "format", "", "json instead of a table")
+	chooseJSON(cmd, &format, "json instead of a table")
 	return cmd
 }
 
@@ -165,6 +158,6 @@ func newQuadletList(s Streams) *cobra.Command {
 			return printTable(s, report.Headers(bottle.UnitStatus{}, nil), list, format)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "json, or a Go template as in podman ps")
+	addTableFormat(cmd, &format)
 	return cmd
 }

@@ -47,16 +47,26 @@ func signalContext() (context.Context, func()) {
 	return ctx, func() { cancel(nil) }
 }
 
+// usage is what a command does that only has subcommands: nothing was done, so what it
+// says is no output.
+func usage(cmd *cobra.Command, _ []string) error {
+	cmd.SetOut(cmd.ErrOrStderr())
+	return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
+}
+
 func newRoot(streams Streams, version string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "podbottle",
 		Short:         "Run a coding agent in a rootless Podman pod it cannot get out of",
+		Version:       versionText(version),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
-		},
+		RunE:          usage,
 	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())
+	})
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)

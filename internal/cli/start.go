@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/config"
@@ -25,21 +23,23 @@ type launchFlags struct {
 	tasks                                         int64
 }
 
-func (f *launchFlags) add(flags *pflag.FlagSet) {
+func (f *launchFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.BoolVarP(&f.yes, "yes", "y", false, "start without asking")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "stop after the preflight (BOT_BOTTLE_DRY_RUN=1 does the same)")
-	flags.StringVar(&f.format, "format", "", "with --dry-run: json prints the plan on standard output")
+	chooseJSON(cmd, &f.format, "with --dry-run: json prints the plan on standard output")
 	flags.BoolVarP(&f.detach, "detach", "d", false, "print the slug and return; come back with podbottle attach")
 	flags.BoolVar(&f.headless, "headless", false, "run one prompt without a terminal and print the answer")
 	flags.StringVarP(&f.prompt, "prompt", "p", "", "with --headless: the prompt, or - for standard input")
 	flags.BoolVar(&f.remoteControl, "remote-control", false, "start the agent with its remote-control arguments")
-	flags.StringVar(&f.runtime, "runtime", "", "run the agent under runsc or crun (default: runsc where the host has it)")
+	chooseRuntime(cmd, &f.runtime)
 	flags.BoolVar(&f.requireRunsc, "require-runsc", false, "refuse to start without runsc")
-	flags.StringVar(&f.firewall, "firewall", "", "firewall behind egress: pipelock or builtin (default: config.yaml, else pipelock)")
+	chooseFirewall(cmd, &f.firewall, firewallUsage)
 	flags.StringVar(&f.onApproval, "on-approval", "", "what becomes of the agent's proposals: deny, or wait=DURATION")
 	flags.StringVarP(&f.memory, "memory", "m", "", "memory limit of the agent, such as 4g; 0 for none")
 	flags.StringVar(&f.cpus, "cpus", "", "number of CPUs the agent may use, such as 1.5")
 	flags.Int64Var(&f.tasks, "pids-limit", 0, "most tasks the agent may have; -1 for no limit")
+	complete(cmd, "on-approval", completeOnApproval)
 }
 
 // request checks the flags against each other.
@@ -52,8 +52,6 @@ func (f *launchFlags) request() (bottle.Request, error) {
 		Limits:   config.Limits{Memory: f.memory, Tasks: f.tasks, CPUs: f.cpus},
 	}
 	switch {
-	case f.format != "" && f.format != "json":
-		return r, fmt.Errorf("--format %q is unknown; it can be json", f.format)
 	case f.format != "" && !r.DryRun:
 		return r, errors.New("--format goes with --dry-run")
 	case f.prompt != "" && !f.headless:
@@ -62,8 +60,6 @@ func (f *launchFlags) request() (bottle.Request, error) {
 		return r, errors.New("--headless needs --prompt TEXT, or --prompt - to read it from standard input")
 	case f.headless && f.detach:
 		return r, errors.New("--headless and --detach exclude each other")
-	case f.runtime != "" && f.runtime != bottle.RuntimeRunsc && f.runtime != bottle.RuntimeCrun:
-		return r, fmt.Errorf("--runtime %q is unknown; it can be runsc or crun", f.runtime)
 	case f.requireRunsc && f.runtime == bottle.RuntimeCrun:
 		return r, errors.New("--require-runsc and --runtime crun exclude each other")
 	case f.requireRunsc:
@@ -102,9 +98,6 @@ func newStart(s Streams) *cobra.Command {
 		Args:              exactArgs(1, "the name of one agent; podbottle list --agents shows those there are"),
 		ValidArgsFunction: completeAgents,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if agentFrom != "" && agentFrom != "home" && agentFrom != "cwd" {
-				return fmt.Errorf("--agent-from %q is unknown; it can be home or cwd", agentFrom)
-			}
 			r, err := f.request()
 			if err != nil {
 				return err
@@ -117,10 +110,10 @@ func newStart(s Streams) *cobra.Command {
 			return launch(cmd.Context(), s, &f, r)
 		},
 	}
-	f.add(cmd.Flags())
+	f.add(cmd)
 	cmd.Flags().BoolVar(&copyCwd, "cwd", false, "put a copy of the working directory into the agent's image")
-	cmd.Flags().StringVar(&agentFrom, "agent-from", "", "home or cwd: where an agent that both have comes from (default home)")
-	cmd.Flags().StringArrayVar(&bottles, "bottle", nil, "bottle for an agent that names none; repeat to merge several, in order")
+	chooseAgentFrom(cmd, &agentFrom, agentFromUsage)
+	addBottles(cmd, &bottles)
 	cmd.Flags().StringVar(&label, "label", "", "a name of your own for the bottle")
 	return cmd
 }
@@ -144,7 +137,7 @@ func newResume(s Streams) *cobra.Command {
 			return launch(cmd.Context(), s, &f, r)
 		},
 	}
-	f.add(cmd.Flags())
+	f.add(cmd)
 	cmd.Flags().BoolVar(&withdraw, "withdraw-image", false, "go back to the image before the last approved capability-block")
 	return cmd
 }
@@ -168,14 +161,4 @@ func agentStatus(code int, err error) error {
 		return &ExitError{Code: code, Err: err}
 	}
 	return err
-}
-
-// exactArgs is cobra.ExactArgs with a message that says what is wanted.
-func exactArgs(n int, what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) != n {
-			return fmt.Errorf("wanted %s", what)
-		}
-		return nil
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -27,8 +28,8 @@ or in one, and for each what it would change. podbottle approvals does the same
 without a terminal.`,
 		Example: `  podbottle supervise
   podbottle supervise --notify`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: completeSlugs,
+		Args:              atMostOne("the slug of one bottle"),
+		ValidArgsFunction: completeStates,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !s.Terminal() {
 				return errors.New("there is no terminal for the interface; use: podbottle approvals")
@@ -82,9 +83,13 @@ func supervisedOnly(l *bottle.Launcher, args []string) func() ([]supervise.Bottl
 		if err != nil || len(args) == 0 {
 			return all, err
 		}
-		i := slices.IndexFunc(all, func(b supervise.Bottle) bool { return b.Slug == args[0] })
+		slug, err := bottle.FindState(l.Root, args[0])
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(all, func(b supervise.Bottle) bool { return b.Slug == slug })
 		if i < 0 {
-			return nil, errors.New("no bottle " + args[0] + " with supervise; podbottle list shows those there are")
+			return nil, fmt.Errorf("bottle %s has no supervise; its manifest does not say supervise: true", slug)
 		}
 		return all[i : i+1], nil
 	}

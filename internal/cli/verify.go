@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
@@ -24,19 +22,14 @@ agent, in the place of its program. A bottle that runs is entered and goes on ru
 The status is 0 only when every probe held; a probe that could not run did not hold.`,
 		Example: `  podbottle verify
   podbottle verify fixer --format junit >verify.xml`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              atMostOne("the name of one agent or the slug of one bottle"),
+		ValidArgsFunction: completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			write, ok := map[string]func(*verify.Report) error{
+			write := map[string]func(*verify.Report) error{
 				"human": func(r *verify.Report) error { return r.Human(s.Out) },
 				"json":  func(r *verify.Report) error { return r.JSON(s.Out) },
 				"junit": func(r *verify.Report) error { return r.JUnit(s.Out) },
 			}[format]
-			switch {
-			case !ok:
-				return fmt.Errorf("--format %q is unknown; it can be human, json or junit", format)
-			case o.Runtime != "" && o.Runtime != bottle.RuntimeRunsc && o.Runtime != bottle.RuntimeCrun:
-				return fmt.Errorf("--runtime %q is unknown; it can be runsc or crun", o.Runtime)
-			}
 			l, err := newLauncher(s)
 			if err != nil {
 				return err
@@ -58,9 +51,9 @@ The status is 0 only when every probe held; a probe that could not run did not h
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "human", "human, json or junit")
-	cmd.Flags().StringVar(&firewall, "firewall", "", "firewall behind egress: pipelock or builtin (default: config.yaml, else pipelock)")
-	cmd.Flags().StringVar(&o.Runtime, "runtime", "", "run the agent under runsc or crun (default: runsc where the host has it)")
+	choose(cmd, &format, "format", "human", "human, json or junit", "human", "json", "junit")
+	chooseFirewall(cmd, &firewall, firewallUsage)
+	chooseRuntime(cmd, &o.Runtime)
 	cmd.Flags().StringVar(&o.Image, "image", "", "the agent's image in a bottle of its own (default: the sidecars')")
 	return cmd
 }

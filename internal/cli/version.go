@@ -13,8 +13,12 @@ func newVersion(streams Streams, version string) *cobra.Command {
 		Short: "Print podbottle's version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintf(streams.Out, "podbottle %s %s/%s %s\n", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
+			_, err := fmt.Fprintln(streams.Out, versionText(version))
 			return err
 		},
 	}
+}
+
+func versionText(version string) string {
+	return fmt.Sprintf("podbottle %s %s/%s %s", version, runtime.GOOS, runtime.GOARCH, runtime.Version())
 }

@@ -23,7 +23,7 @@ func AwaitsRebuild(root, slug string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("recipe of bottle %s: %w", slug, err)
 	}
-	plan, err := launched(root, slug)
+	plan, err := LastPlan(root, slug)
 	if err != nil {
 		return false, err
 	}

@@ -62,11 +62,13 @@ func SaveLaunch(root string, plan *Plan) error {
 // Launched is what the provider needed at the last launch. Of a bottle that was
 // never launched it has the agent's usual home and nothing else.
 func Launched(root, slug string) (provider.Plan, error) {
-	plan, err := launched(root, slug)
+	plan, err := LastPlan(root, slug)
 	return plan.AgentProvision, err
 }
 
-func launched(root, slug string) (Plan, error) {
+// LastPlan is the plan of the last launch. Of a bottle that was never launched it
+// has the agent's usual home and nothing else.
+func LastPlan(root, slug string) (Plan, error) {
 	plan := Plan{AgentProvision: provider.Plan{GuestHome: defaultHome}}
 	tree, err := state.Of(root, slug)
 	if err != nil {
