@@ -17,6 +17,7 @@ import (
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/supervise"
 	"github.com/podbottle/podbottle/internal/visible"
@@ -226,6 +227,7 @@ func auditFiles(name string) ([]auditFile, error) {
 	}
 	files := []auditFile{way}
 	for _, file := range []auditFile{
+		{"git-gate", filepath.Join(tree.Data("git-gate"), gitgate.AuditFile), parseRecord[gitgate.Record]},
 		{"proposals", filepath.Join(tree.Queue(), supervise.AuditFile), parseRecord[supervise.Record]},
 		{"operators", filepath.Join(tree.Supervise(), supervise.AuditFile), parseRecord[supervise.Record]},
 	} {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // Names in the sidecar's state directory.
@@ -84,6 +85,56 @@ type Record struct {
 	// Detail is what the remote or git said, at most 400 characters.
 	Detail     string  `json:"detail,omitempty"`
 	DurationMS float64 `json:"duration_ms"`
+}
+
+// Denied reports whether something was refused.
+func (r Record) Denied() bool { return r.Verdict == VerdictDeny }
+
+// maxShown bounds how many updates and findings String has, and each text, in characters.
+const (
+	maxShown     = 3
+	maxShownText = 300
+)
+
+// String is the record as one line for a person, with what the agent wrote made
+// visible, and cut.
+func (r Record) String() string {
+	parts := []string{r.Time.UTC().Format(time.DateTime), fmt.Sprintf("%-5s", r.Verdict), "git " + string(r.Event), r.Repository}
+	var updates, why []string
+	for _, u := range r.Updates {
+		updates = append(updates, u.describe())
+	}
+	for _, f := range r.Findings {
+		why = append(why, f.String())
+	}
+	if len(updates) > 0 {
+		parts = append(parts, shown(updates, len(updates)))
+	}
+	parts = append(parts, "("+string(r.Reason)+")")
+	if r.Refusal != "" {
+		parts = append(parts, r.Refusal)
+	}
+	if r.By != "" {
+		parts = append(parts, "by "+r.By)
+	}
+	text := strings.Join(parts, " ")
+	if len(why) > 0 {
+		text += ": " + shown(why, max(len(why), r.FindingCount))
+	}
+	if r.Detail != "" {
+		text += ": " + visible.Cut(r.Detail, maxShownText)
+	}
+	return visible.String(text)
+}
+
+// shown are the first of some texts and how many more there are of all.
+func shown(texts []string, all int) string {
+	n := min(len(texts), maxShown)
+	text := visible.Cut(strings.Join(texts[:n], "; "), maxShownText)
+	if all > n {
+		text += fmt.Sprintf(" and %d more", all-n)
+	}
+	return text
 }
 
 // Bounds of a Record, which is one line of the audit file however much an agent pushes:
