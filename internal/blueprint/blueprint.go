@@ -139,6 +139,7 @@ type Container struct {
 	Terminal   bool
 	Stdin      bool
 	PidsLimit  int64
+	NProc      int64  // RLIMIT_NPROC (getrlimit(2)); 0 for Podman's own
 	Slice      string // cgroup parent; empty for Podman's own
 	StopTime   time.Duration
 	// Ready is the marker, relative to the runtime directory, that appears when the

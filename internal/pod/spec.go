@@ -79,6 +79,9 @@ func containerSpec(b *blueprint.Bottle, c blueprint.Container, h host) *specgen.
 		s.Mounts = append(s.Mounts, specs.Mount{Type: "tmpfs", Source: "tmpfs", Destination: target, Options: []string{"rw", "nosuid", "nodev", "noexec", "size=64m"}})
 	}
 	s.ResourceLimits = resources(c, h)
+	if c.NProc > 0 {
+		s.Rlimits = []specs.POSIXRlimit{{Type: "nproc", Soft: uint64(c.NProc), Hard: uint64(c.NProc)}} // Podman adds RLIMIT_
+	}
 	if c.Slice != "" && h.slices {
 		s.CgroupParent = c.Slice
 	}

@@ -59,6 +59,9 @@ func differences(b *blueprint.Bottle, want blueprint.Container, h host, got *def
 	if len(got.HostConfig.Devices) > 0 {
 		differ("gave it devices")
 	}
+	if limit := (define.InspectUlimit{Name: "RLIMIT_NPROC", Soft: want.NProc, Hard: want.NProc}); want.NProc > 0 && !slices.Contains(got.HostConfig.Ulimits, limit) {
+		differ("did not limit its processes to %d", want.NProc)
+	}
 	list = append(list, networkDifferences(b, want, got)...)
 	list = append(list, mountDifferences(want, h, got)...)
 	if want.Slice != "" && h.slices && got.HostConfig.CgroupParent != want.Slice {

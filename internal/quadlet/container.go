@@ -122,8 +122,11 @@ func (w bottle) hardening(f *file, c blueprint.Container) {
 	}
 	switch {
 	case c.Runsc:
-		f.comment("Under runsc a container's own limits do nothing: those in [Service] hold.")
+		f.comment("Under runsc a container's own limits do nothing: those in [Service] hold, and gVisor's of processes.")
 		f.line("PidsLimit", "0")
+		if c.NProc > 0 {
+			f.line("Ulimit", fmt.Sprintf("nproc=%[1]d:%[1]d", c.NProc))
+		}
 	case !w.Pids:
 		f.comment("The pids controller is not delegated to this user, so that crun would refuse a limit.")
 		f.line("PidsLimit", "0")
