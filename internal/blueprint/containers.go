@@ -182,11 +182,11 @@ func (b *Bottle) agent(a Addresses) Container {
 
 // guestTasks is how many tasks the agent may have inside of gVisor, so that those of
 // the host which stay behind them are fewer than tasksMax: measured were 57 for an
-// idle agent and 2.3 more for each of its processes. At the host's limit gVisor would
-// end, and the agent with it; at its own, which gVisor's kernel holds without any
-// cgroup, a fork fails. 0 is no limit.
+// idle agent and up to 2.7 more for each of its processes. At the host's limit gVisor
+// would end, and the agent with it; at its own, which gVisor's kernel holds without
+// any cgroup, a fork fails. 0 is no limit.
 func guestTasks(tasksMax int64) int64 {
-	const idle, each, fewest = 64, 3, 16
+	const idle, each, fewest = 64, 4, 16
 	if tasksMax <= 0 {
 		return 0
 	}

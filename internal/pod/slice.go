@@ -105,7 +105,7 @@ func stopSlice(ctx context.Context, name string) error {
 		return nil // without a user manager there was no slice
 	}
 	defer conn.Close()
-	_, err = conn.StopUnitContext(ctx, name, "replace", nil)
+	err = finish(ctx, func(done chan<- string) (int, error) { return conn.StopUnitContext(ctx, name, "replace", done) })
 	if isDBusError(err, "NoSuchUnit") {
 		return nil
 	}

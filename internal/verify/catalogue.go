@@ -26,7 +26,7 @@ func Catalogue() []probe.Probe {
 
 // hostProbes are in the order in which they run: the last ones end the bottle.
 func hostProbes() []hostProbe {
-	return slices.Concat(outsideProbes(), copiesProbes(), operatorProbes(), lifeProbes())
+	return slices.Concat(outsideProbes(), copiesProbes(), operatorProbes(), limitsProbes(), lifeProbes())
 }
 
 func result(outcome probe.Outcome, format string, args ...any) probe.Result {
@@ -40,6 +40,10 @@ func held(control, format string, args ...any) probe.Result {
 }
 
 func breach(format string, args ...any) probe.Result { return result(probe.Breach, format, args...) }
+
+// notEnforced is the outcome of a probe of a limit that this host does not enforce,
+// which the start of every bottle says.
+const notEnforced probe.Outcome = "not enforced"
 
 func incomplete(format string, args ...any) probe.Result {
 	return result(probe.Incomplete, format, args...)

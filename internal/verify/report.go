@@ -26,6 +26,8 @@ type Report struct {
 	// LeftOut are probes that this bottle cannot be given: it has no route to
 	// verify's servers, or is to go on running.
 	LeftOut []string `json:"left_out,omitempty"`
+	// NotEnforced are probes of limits that this host does not enforce.
+	NotEnforced []string `json:"not_enforced,omitempty"`
 }
 
 // Line is one probe and what it saw.
@@ -102,6 +104,9 @@ func (r *Report) verdict() string {
 	}
 	if len(r.LeftOut) > 0 {
 		parts = append(parts, fmt.Sprintf("%d were left out, since this bottle has no route to verify's servers, goes on running, or has no other beside it; podbottle verify without a slug makes them.", len(r.LeftOut)))
+	}
+	if len(r.NotEnforced) > 0 {
+		parts = append(parts, "This host does not enforce what these would try: "+strings.Join(r.NotEnforced, ", ")+" (podbottle doctor says why).")
 	}
 	return strings.Join(parts, " ") + " " + where
 }

@@ -87,7 +87,8 @@ func (r *run) startOne(ctx context.Context, agent string) (string, error) {
 	var out, said bytes.Buffer
 	request := bottle.Request{
 		Yes: true, Detach: true, Runtime: r.options.Runtime, Firewall: r.options.Firewall, OnApproval: "deny",
-		Trial: r.trial(),
+		Limits: trialLimits(),
+		Trial:  r.trial(),
 	}
 	request.Spec.AgentName = agent
 	if _, err := r.ownLauncher(&out, &said).Start(ctx, request); err != nil {

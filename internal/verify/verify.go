@@ -197,6 +197,10 @@ func (r *run) report(results []probe.Result) *Report {
 				continue
 			}
 			found = true
+			if result.Outcome == notEnforced {
+				report.NotEnforced = append(report.NotEnforced, p.ID)
+				continue
+			}
 			report.Lines = append(report.Lines, Line{Probe: p, User: result.User, Outcome: result.Outcome, Seen: result.Seen, Was: result.Control})
 			report.Held = report.Held && result.Outcome == probe.Held
 		}

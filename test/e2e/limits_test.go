@@ -29,6 +29,12 @@ func TestLimits(t *testing.T) {
 			}
 			pid := podman(t, "inspect", "bot-bottle-"+slug, "--format", "{{.State.Pid}}")
 			wants(t, readFile(t, filepath.Join("/proc", pid, "cgroup")), "/"+slice+"/")
+			if runtime == "crun" {
+				return // there only a pids controller limits processes, and the test host has none
+			}
+			bomb := u.inside(slug, "for i in $(seq 400); do sleep 40 & done")
+			wants(t, bomb.stderr, "fork: Resource temporarily unavailable")
+			eventually(t, "the bottle outlives a fork bomb", func() bool { return u.inside(slug, "echo alive").stdout == "alive\n" })
 		})
 	}
 }

@@ -17,7 +17,7 @@ import (
 // Main is `podbottle-sidecar probe`: it reads a Task and prints the Results.
 //
 // With --hold it only waits, as the agent of a bottle that is there to be tried;
-// --nested, --detach, --listening, --plant and --reach are parts of probes that need a process of their own.
+// --nested, --detach, --listening, --plant, --fork, --balloon and --reach are parts of probes that need a process of their own.
 func Main(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
 	hold := flags.Bool("hold", false, "print the text after the flags and wait")
@@ -25,6 +25,8 @@ func Main(ctx context.Context, args []string) error {
 	detach := flags.Bool("detach", false, "start a process that outlives this one, and say that it runs")
 	listening := flags.Bool("listening", false, "list the ports on which anything listens in this network namespace")
 	planting := flags.String("plant", "", "make trees in this new directory of the home, to be copied out, and list them")
+	forks := flags.Int("fork", 0, "start so many processes, say how far that went, and end them")
+	bytes := flags.Int("balloon", 0, "take so many bytes of memory, and say so")
 	reach := flags.Bool("reach", false, "connect to the targets on standard input and say which answer")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -46,6 +48,13 @@ func Main(ctx context.Context, args []string) error {
 			return err
 		}
 		return json.NewEncoder(os.Stdout).Encode(trees)
+	case *forks > 0:
+		return json.NewEncoder(os.Stdout).Encode(forkBomb(*forks))
+	case *bytes > 0:
+		if err := balloon(*bytes); err != nil {
+			return err
+		}
+		return json.NewEncoder(os.Stdout).Encode(*bytes)
 	case *nested:
 		return json.NewEncoder(os.Stdout).Encode(tryNested())
 	case *reach:
