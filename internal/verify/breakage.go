@@ -53,6 +53,13 @@ func breakCopies(dir string) {
 	}
 }
 
+// breakWorkspace breaks a working directory as a copier that follows links would.
+func breakWorkspace(dir, outside string) {
+	if breakage.Has("workspace") {
+		_ = os.WriteFile(filepath.Join(dir, "followed"), []byte(outside), 0o600)
+	}
+}
+
 // breakEnd breaks the end of a bottle.
 func breakEnd(ctx context.Context, r *run) {
 	if breakage.Has("detached") {

@@ -11,8 +11,9 @@ import (
 // hostProbe is a probe that runs on the host.
 type hostProbe struct {
 	probe.Probe
-	own bool // it needs a bottle of verify's own, which it changes or ends
-	run func(context.Context, *run) probe.Result
+	own   bool // it needs a bottle of verify's own, which it changes or ends
+	plain bool // and of verify's own manifest
+	run   func(context.Context, *run) probe.Result
 }
 
 // Catalogue lists all probes, in the order of a report.
@@ -26,7 +27,7 @@ func Catalogue() []probe.Probe {
 
 // hostProbes are in the order in which they run: the last ones end the bottle.
 func hostProbes() []hostProbe {
-	return slices.Concat(outsideProbes(), copiesProbes(), operatorProbes(), limitsProbes(), lifeProbes())
+	return slices.Concat(outsideProbes(), copiesProbes(), workspaceProbes(), operatorProbes(), limitsProbes(), lifeProbes())
 }
 
 func result(outcome probe.Outcome, format string, args ...any) probe.Result {

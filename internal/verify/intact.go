@@ -18,5 +18,8 @@ func breakState(*run) {}
 // breakCopies breaks what was copied out.
 func breakCopies(string) {}
 
+// breakWorkspace breaks a working directory as a copier that follows links would.
+func breakWorkspace(_, _ string) {}
+
 // breakEnd breaks the end of a bottle.
 func breakEnd(context.Context, *run) {}

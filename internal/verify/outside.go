@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -166,6 +167,21 @@ func journalHolds(ctx context.Context, since time.Time, secrets []string) (bool,
 	return found != "", err
 }
 
+// files returns what the regular files below a directory hold, by path. What a
+// sidecar's uid keeps to itself is not podbottle's to read.
+func files(dir string) map[string][]byte {
+	texts := map[string][]byte{}
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if text, err := os.ReadFile(path); err == nil { // #nosec G304 G122 -- read only, below a directory of ours
+				texts[path] = text
+			}
+		}
+		return nil
+	})
+	return texts
+}
+
 // stateDirs are the bottle's directories on the disk.
 func (r *run) stateDirs() []string {
 	root := r.launcher.Root
@@ -178,18 +194,7 @@ func (r *run) stateDirs() []string {
 func stateProbe(_ context.Context, r *run) probe.Result {
 	texts := map[string][]byte{}
 	for _, dir := range r.stateDirs() {
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return nil // what a sidecar's uid keeps to itself is not podbottle's to read
-			}
-			if text, err := os.ReadFile(path); err == nil { // #nosec G304 G122 -- the state tree, read only
-				texts[path] = text
-			}
-			return nil
-		})
-		if err != nil {
-			return incomplete("%v", err)
-		}
+		maps.Copy(texts, files(dir))
 	}
 	if !holds(texts, r.slug) {
 		return incomplete("not even the slug is found in %d files", len(texts))

@@ -74,16 +74,23 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if r.slug, err = r.startOne(ctx, agent); err != nil {
+	if r.slug, err = r.startOne(ctx, agent, ""); err != nil {
 		return err
 	}
 	r.own = true
-	r.other, err = r.startOne(ctx, agent)
+	workspace := ""
+	if r.options.Target == "" { // an agent may be of the user's working directory
+		if workspace, err = plantWorkspace(r.dir, r.ordinary, r.canary); err != nil {
+			return err
+		}
+	}
+	r.other, err = r.startOne(ctx, agent, workspace)
 	return err
 }
 
-// startOne starts a bottle for the trial and returns its slug.
-func (r *run) startOne(ctx context.Context, agent string) (string, error) {
+// startOne starts a bottle for the trial, on a copy of a working directory unless
+// that is empty, and returns its slug.
+func (r *run) startOne(ctx context.Context, agent, workspace string) (string, error) {
 	var out, said bytes.Buffer
 	request := bottle.Request{
 		Yes: true, Detach: true, Runtime: r.options.Runtime, Firewall: r.options.Firewall, OnApproval: "deny",
@@ -91,7 +98,11 @@ func (r *run) startOne(ctx context.Context, agent string) (string, error) {
 		Trial:  r.trial(),
 	}
 	request.Spec.AgentName = agent
-	if _, err := r.ownLauncher(&out, &said).Start(ctx, request); err != nil {
+	launcher := r.ownLauncher(&out, &said)
+	if workspace != "" {
+		request.Spec.CopyCwd, launcher.Cwd = true, workspace
+	}
+	if _, err := launcher.Start(ctx, request); err != nil {
 		return "", fmt.Errorf("the bottle does not start: %w\n%s", err, bytes.TrimSpace(said.Bytes()))
 	}
 	return strings.TrimSpace(out.String()), nil

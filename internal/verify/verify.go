@@ -40,6 +40,8 @@ type run struct {
 	token    string // the credential of the trial's route
 	secret   string // the value of a forwarded variable, which the agent has and Podman must not
 	plain    string // the value of a variable that is no secret
+	ordinary string // what files of the other bottle's working directory hold
+	canary   string // what a file beside it holds
 
 	slug      string
 	other     string   // a second bottle of verify's, which nothing is done to; empty for none
@@ -60,6 +62,7 @@ type run struct {
 func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	r := &run{launcher: l, options: o, mark: "pbv" + random(6)}
 	r.token, r.secret, r.plain = "pbtoken"+random(20), "pbsecret"+random(20), "pbplain"+random(8)
+	r.ordinary, r.canary = "pbordinary"+random(8), "pbcanary"+random(20)
 	started := time.Now()
 	var err error
 	if r.client, err = pod.Connect(ctx); err != nil {
@@ -102,7 +105,7 @@ func (r *run) attack(ctx context.Context) ([]probe.Result, error) {
 	}
 	breakState(r)
 	for _, p := range hostProbes() {
-		if p.own && !r.own {
+		if p.own && !r.own || p.plain && r.options.Target != "" {
 			continue
 		}
 		result := p.run(ctx, r)

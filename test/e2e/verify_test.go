@@ -92,8 +92,8 @@ var broken = []struct {
 		"host.devices", "kernel.calls", "kernel.capabilities", "kernel.files", "kernel.mount", "kernel.namespaces", "kernel.nested", "kernel.no-new-privileges", "kernel.processes",
 		"kernel.seccomp", "kernel.signals", "kernel.users", "net.add-route", "net.families", "net.icmp", "net.packet", "net.raw", "net.vsock", "secret.mounts",
 	}},
-	{"secrets", "environment,arguments,secret,socket,dumps,state,modes,copies,settings,escapes,detached,leftovers", []string{
-		"copies.settings", "copies.trees", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
+	{"secrets", "environment,arguments,secret,socket,dumps,state,modes,copies,settings,workspace,escapes,detached,leftovers", []string{
+		"copies.settings", "copies.trees", "copies.workspace", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
 		"secret.arguments", "secret.environment", "secret.files",
 	}},
 	{"egress", "open,wide", []string{
