@@ -89,9 +89,13 @@ func main() {
 		}
 	}
 	if err := all[name](ctx, args[1:]); err != nil {
-		if !errors.Is(err, gate.ErrRefused) {
+		code, silent := 1, errors.Is(err, gate.ErrRefused)
+		if exit := (*handover.ExitError)(nil); errors.As(err, &exit) {
+			code, silent = exit.Code, exit.Err == nil
+		}
+		if !silent {
 			fmt.Fprintf(os.Stderr, "podbottle-sidecar %s: %v\n", name, err)
 		}
-		os.Exit(1)
+		os.Exit(code)
 	}
 }

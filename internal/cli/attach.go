@@ -24,14 +24,28 @@ When the agent ends, the bottle is taken down as at the end of podbottle start.`
 
 func newExec(s Streams) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "exec SLUG -- COMMAND [ARG...]",
-		Short:             "Run a command beside the agent",
+		Use:   "exec [flags] SLUG [--] COMMAND [ARG...]",
+		Short: "Run a command beside the agent",
+		Long: `Run a command beside the agent: as its user, in its working directory and with its
+variables. At a terminal the command has one, and ctrl-p,ctrl-q leaves it running;
+otherwise what goes through it stays as it is, byte for byte.
+
+The exit status is the command's. 126 and 127 say that it cannot be run or is not
+there, and 125 that podbottle failed.`,
+		Example: `  podbottle exec fixer-x7k2p bash
+  podbottle exec fixer-x7k2p -- git diff | less
+  podbottle exec fixer-x7k2p -- sh -c 'cat >notes.txt' <notes.txt`,
+		DisableFlagsInUseLine: true,
+
 		Args:              atLeast(2, "a slug and a command"),
 		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
 			return agentStatus(l.Exec(ctx, args[0], withoutDashes(args[1:])))
 		}),
 	}
+	// podman exec is told with -it what is the case here anyway.
+	cmd.Flags().BoolP("interactive", "i", false, "pass standard input on, as always; for those who are used to podman exec -it")
+	cmd.Flags().BoolP("tty", "t", false, "give the command a terminal where there is one, as always")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }

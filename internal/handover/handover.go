@@ -2,7 +2,7 @@
 // the agent does: it proves that the container has no way out but egress, puts
 // the provider's files into the agent's home, loads the secret variables from
 // their file, and replaces itself with the agent's program. Where a proof fails
-// the agent does not start.
+// the agent does not start. Later it runs commands beside the agent.
 package handover
 
 import (
@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Options are the flags of `podbottle-sidecar handover`.
@@ -30,7 +32,8 @@ type Options struct {
 	Argv     []string
 }
 
-// Main parses the arguments and hands the container over. It returns only on error.
+// Main parses the arguments and hands the container over. It returns only on error; the
+// end of a command that it ran beside the agent is an ExitError.
 func Main(ctx context.Context, args []string) error {
 	var o Options
 	flags := flag.NewFlagSet("handover", flag.ContinueOnError)
@@ -66,14 +69,27 @@ func run(ctx context.Context, o Options) error {
 	}
 	program, err := exec.LookPath(o.Argv[0])
 	if err != nil {
-		return fmt.Errorf("the image has no program %s: %w", o.Argv[0], err)
+		return notRun(o.Argv[0], err)
 	}
 	if !o.Exec {
 		if err := announce(ctx, o.Egress); err != nil {
 			return fmt.Errorf("egress at %s: %w", o.Egress, err)
 		}
 	}
-	return syscall.Exec(program, o.Argv, env) // #nosec G204 -- this is what the program is for
+	if o.Exec && !isTerminal(os.Stdin) {
+		code, err := runBeside(ctx, program, o.Argv, env, os.Stdin)
+		if err != nil || code == 0 {
+			return err
+		}
+		return &ExitError{Code: code}
+	}
+	return notRun(o.Argv[0], syscall.Exec(program, o.Argv, env)) // #nosec G204 -- this is what the program is for
+}
+
+// isTerminal reports whether a file is one.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // loadEnv adds the variables of a NUL separated file to env, replacing those of

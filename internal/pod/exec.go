@@ -2,6 +2,7 @@ package pod
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -32,12 +33,17 @@ func (c *Client) execAs(ctx context.Context, name, user string, command []string
 		return containers.ResizeExecTTY(c.with(ctx), id, new(containers.ResizeExecTTYOptions).WithHeight(height).WithWidth(width))
 	}
 	s := &session{stream: stream, io: streams, terminal: terminal, resize: resize}
-	if err := s.run(ctx); err != nil {
-		return 0, err
+	broken := s.run(ctx)
+	if broken != nil && !isConnectionError(broken) {
+		return 0, broken
 	}
 	result, err := containers.ExecInspect(c.with(ctx), id, nil)
-	if err != nil {
-		return 0, fmt.Errorf("container %s: exec: %w", name, err)
+	switch {
+	case err != nil:
+		return 0, errors.Join(broken, fmt.Errorf("container %s: exec: %w", name, err))
+	case broken != nil && result.Running:
+		return 0, fmt.Errorf("container %s: exec: %w (%w); the command goes on", name, ErrLost, broken)
 	}
+	// Podman also breaks the connection when the command has ended and more is written to it.
 	return result.ExitCode, nil
 }

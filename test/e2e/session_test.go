@@ -76,6 +76,21 @@ func TestDetachedBottle(t *testing.T) {
 	if r := u.run("exec", slug, "--", "bash", "-c", "exit 9"); r.status != 9 {
 		t.Errorf("exec: %v", r)
 	}
+	for program, status := range map[string]int{"no-such-program": 127, "/etc/passwd": 126} {
+		if r := u.run("exec", slug, "--", program); r.status != status || !strings.Contains(r.stderr, program) {
+			t.Errorf("exec of %s: %v", program, r)
+		}
+	}
+	// What a command leaves of its input unread takes nothing of its output along.
+	unread := strings.Repeat("0123456789abcdef\n", 1<<16)
+	for range 20 {
+		if r := u.input(unread, "exec", slug, "--", "bash", "-c", "echo out; exit 5"); r.status != 5 || r.stdout != "out\n" || r.stderr != "" {
+			t.Fatalf("exec with input that is not read: %v", r)
+		}
+	}
+	if r := u.input(unread, "exec", slug, "--", "cat"); r.status != 0 || r.stdout != unread {
+		t.Errorf("exec passes %d of %d bytes through, status %d %s", len(r.stdout), len(unread), r.status, r.stderr)
+	}
 	logs := u.must("logs", slug)
 	wants(t, logs, "started", "<ESC>[31mred")
 	if strings.Contains(logs, "\x1b") {
