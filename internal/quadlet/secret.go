@@ -1,6 +1,7 @@
 package quadlet
 
 import (
+	"crypto/rand"
 	"path"
 	"slices"
 	"strings"
@@ -62,8 +63,9 @@ func secretTarget(f blueprint.File) string {
 // minted are the stand-ins for what each start mints.
 var minted = []string{"egress.crt", "egress.key", "firewall.crt", "firewall.key"}
 
-// mintedPrefix begins a stand-in; no certificate or key looks like it.
-const mintedPrefix = "minted at each start: "
+// mintedPrefix begins a stand-in. It is random, so that nobody can write a file that
+// passes for one: a prompt that did would have a key written into the agent's home.
+var mintedPrefix = "minted at each start " + rand.Text() + ": "
 
 // Authorities are stand-ins for the bottle's certificate authorities. A
 // blueprint that is made with them has no key in it, and a Snapshot of it says

@@ -32,9 +32,10 @@ type Entry struct {
 }
 
 // TakeSnapshot keeps a bottle's files. The place of a secret is kept as an empty
-// file, over which Podman mounts it.
-func TakeSnapshot(b *blueprint.Bottle, a netip.Prefix) (Snapshot, error) {
-	addresses, err := blueprint.AddressesOf(a)
+// file, over which Podman mounts it. The bottle is one with Authorities of this
+// process.
+func TakeSnapshot(b *blueprint.Bottle, subnet netip.Prefix) (Snapshot, error) {
+	addresses, err := blueprint.AddressesOf(subnet)
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/podbottle/podbottle/internal/blueprint"
+	"github.com/podbottle/podbottle/internal/provider"
+	"github.com/podbottle/podbottle/internal/secret"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -144,6 +147,29 @@ func TestSnapshotGivesTheBottlesFilesBack(t *testing.T) {
 		}
 		if strings.Contains(got.Content.Reveal(), mintedPrefix) {
 			t.Errorf("%s holds a stand-in", f.Path)
+		}
+	}
+}
+
+// TestNoFilePassesForAStandIn has a repository's agent, whose prompt and files are its
+// own, ask for the keys of the bottle's authorities.
+func TestNoFilePassesForAStandIn(t *testing.T) {
+	for _, text := range []string{"minted at each start: egress.key", "minted at each start: firewall.key", "egress.key"} {
+		b, o := build(t, func(in *inputs) {
+			in.options.Home = []provider.File{{Path: "/home/node/.bot-bottle-prompt.txt", Mode: 0o600, Content: []byte(text)}}
+		})
+		snapshot, err := TakeSnapshot(b, o.Subnet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := blueprint.KeyPair{Cert: []byte("cert"), Key: secret.New(canary)}
+		restored, err := snapshot.Bottle(key, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(restored.Files, func(f blueprint.File) bool { return strings.HasSuffix(f.Path, "prompt.txt") })
+		if i < 0 || restored.Files[i].Content.Reveal() != text {
+			t.Errorf("%q: the prompt is %v of %d files, with another text", text, i, len(restored.Files))
 		}
 	}
 }

@@ -293,12 +293,15 @@ func checkVerbs(t *testing.T, tr *tree) {
 func TestHeadlessUnit(t *testing.T) {
 	leavesNothing(t)
 	tr := unitTree(t, startUpstream(t, upstreamIP+":443", nil))
-	tr.install(t, "e2e-job", "--headless", "--prompt", "echo answer; echo oops >&2; exit 3")
+	// The stand-in of an authority's key, as it was once written.
+	const prompt = "minted at each start: egress.key"
+	writeFile(t, filepath.Join(tr.root, "agents/worker.md"), "---\nbottle: web\n---\n"+prompt+"\n")
+	tr.install(t, "e2e-job", "--headless", "--prompt", "echo answer $(cat ~/.bot-bottle-prompt.txt); echo oops >&2; exit 3")
 	if r := tr.podbottle("quadlet", "start", "e2e-job").run(t); r.status != 3 {
 		t.Errorf("start: status %d instead of the agent's 3\n%s", r.status, r.stderr)
 	}
 	answer := filepath.Join(tr.root, "state", "e2e-job", "answer.txt")
-	if got := readFile(t, answer); got != "answer\n" {
+	if got := readFile(t, answer); got != "answer "+prompt+"\n" {
 		t.Errorf("the answer is %q", got)
 	}
 	if got := tr.podbottle("quadlet", "logs", "e2e-job", "--service", "agent").succeed(t); !strings.Contains(got, "answer") || !strings.Contains(got, "oops") {
