@@ -21,7 +21,6 @@ type grant struct {
 
 // prepared is a grant that is worked out, to be shown.
 type prepared struct {
-	id    string // of the proposal
 	grant grant
 	err   error
 }
@@ -29,7 +28,6 @@ type prepared struct {
 // prepare works out what the approval grants, which is what will be granted.
 func (m Model) prepare() tea.Cmd {
 	s, g, now := m.subject, m.pending, m.outside.Now()
-	id := s.entry.Proposal.ID
 	return func() tea.Msg {
 		if s.image() {
 			file := s.file
@@ -37,18 +35,20 @@ func (m Model) prepare() tea.Cmd {
 				file = []byte(s.entry.Proposal.Capability.Containerfile)
 			}
 			g.rebuild = supervise.RebuildGrant{Current: s.view.Current, File: file, By: m.outside.By}
-			return prepared{id: id, grant: g}
+			return prepared{grant: g}
 		}
 		var err error
 		g.routes, err = s.bottle.Grant(*s.view.Ask, g.scope, s.period, g.tokenRef, now)
 		g.routes.Token, g.routes.Modified, g.routes.By = g.token, s.ask != nil, m.outside.By
-		return prepared{id, g, err}
+		return prepared{g, err}
 	}
 }
 
+// takePrepared asks the last question. It comes on the screen on which no key means
+// anything, so that nothing that was typed before can be the answer.
 func (m Model) takePrepared(p prepared) Model {
-	if m.screen != detail && m.screen != prompt || p.id != m.subject.entry.Proposal.ID {
-		return m // another one is looked at by now
+	if m.screen != working {
+		return m // it was not asked for
 	}
 	if p.err != nil {
 		m.screen = detail
@@ -171,5 +171,6 @@ func (m Model) answerPrompt(text string) (Model, tea.Cmd) {
 		return m.say("The variable "+text+" is not set here. Leave, set it, and come back.", true), nil
 	}
 	m.pending.tokenRef, m.pending.token = text, secret.New(value)
+	m.screen = working
 	return m, m.prepare()
 }

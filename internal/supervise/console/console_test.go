@@ -228,21 +228,37 @@ func TestAnsweredElsewhere(t *testing.T) {
 	}
 }
 
-// TestAnotherIsLookedAt answers a question about one proposal when another is open.
-func TestAnotherIsLookedAt(t *testing.T) {
+// TestTypingAhead presses keys while it is worked out what an approval grants.
+func TestTypingAhead(t *testing.T) {
 	o := newOperator(t)
 	answer := o.ask()
 	o.press("enter")
-	late := o.model.prepare()().(prepared)
-	late.id = strings.Repeat("0", len(late.id))
-	o.handle(late)
-	o.press("y")
-	o.shows("asks with egress-block")
-	if o.passes("/wanted/x") {
-		t.Error("what was worked out for another proposal was approved")
+	begin := func(key string) tea.Msg {
+		next, cmd := o.model.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(key)})
+		o.model = next.(Model)
+		return cmd()
 	}
-	o.press("r", "no", "enter")
-	o.hears(answer)
+	worked := begin("b")
+	o.press("r", "y", "esc", "q")
+	if o.quit || strings.Contains(o.model.View(), "Why not") {
+		t.Errorf("a key counted:\n%s", o.model.View())
+	}
+	o.handle(worked)
+	o.shows("Approve this?")
+	o.press("esc")
+	o.handle(worked) // a second time, which is not asked for
+	o.press("y")
+	o.press("r")
+	o.handle(worked)
+	o.shows("Why not")
+	o.press("y")
+	if o.passes("/wanted/x") {
+		t.Error("approved by what was typed for something else")
+	}
+	o.press("enter")
+	if got := o.hears(answer); got.Status != "rejected" || got.Notes != "y" {
+		t.Errorf("the agent hears %+v", got)
+	}
 }
 
 // TestAnyWindow draws every screen in windows of all sizes.

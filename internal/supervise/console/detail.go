@@ -82,6 +82,7 @@ func (m Model) approve(scope supervise.Scope) (Model, tea.Cmd) {
 	if s.view.NeedsToken {
 		return m.ask(variable), nil
 	}
+	m.screen, m.status = working, ""
 	return m, m.prepare()
 }
 

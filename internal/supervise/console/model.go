@@ -38,7 +38,7 @@ const (
 	detail                // one of them
 	prompt                // a text is asked for
 	confirm               // what an approval grants, and a last question
-	working               // an answer is on its way
+	working               // what an approval grants is worked out, or an answer is under way; no key counts
 )
 
 // Model is the state of the interface. It implements tea.Model.
