@@ -57,10 +57,15 @@ without a terminal.`,
 			}
 			_, err = program.Run()
 			if cmd.Context().Err() != nil {
-				return context.Cause(cmd.Context())
+				err = context.Cause(cmd.Context())
+			}
+			cancel()
+			outcome, problem := model.Leave()
+			if outcome != "" {
+				fmt.Fprintln(&said, outcome)
 			}
 			_, _ = s.Err.Write(said.Bytes())
-			return err
+			return errors.Join(err, problem)
 		},
 	}
 	notifying.add(cmd)

@@ -2,12 +2,14 @@ package console
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
 
 	"github.com/podbottle/podbottle/internal/secret"
 	"github.com/podbottle/podbottle/internal/supervise"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // grant is an approval under way.
@@ -82,7 +84,7 @@ type answered struct {
 // give answers with the grant that was shown.
 func (m Model) give() tea.Cmd {
 	s, g := m.subject, m.pending
-	return func() tea.Msg {
+	return m.answers.run(func() answered {
 		var r supervise.Response
 		var err error
 		if s.image() {
@@ -91,18 +93,61 @@ func (m Model) give() tea.Cmd {
 			r, err = s.bottle.Approve(m.ctx, s.entry.Proposal, g.routes)
 		}
 		return answered{"Approved. " + r.Granted, err}
-	}
+	})
 }
 
 func (m Model) reject(reason string) tea.Cmd {
 	s := m.subject
-	return func() tea.Msg {
+	return m.answers.run(func() answered {
 		_, err := s.bottle.Reject(m.ctx, s.entry.Proposal, reason, m.outside.By)
 		return answered{"Rejected " + s.entry.Proposal.ShortID() + ".", err}
+	})
+}
+
+// answers are those that are given beside the interface: it may be left before it has
+// shown what came of one.
+type answers struct {
+	mu     sync.Mutex // held while one is given
+	unseen *answered
+}
+
+// run gives an answer.
+func (a *answers) run(give func() answered) tea.Cmd {
+	return func() tea.Msg {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		outcome := give()
+		a.unseen = &outcome
+		return outcome
 	}
 }
 
+// take waits for the answer that is under way, and returns the outcome that nobody has
+// been shown; nil for none.
+func (a *answers) take() *answered {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	outcome := a.unseen
+	a.unseen = nil
+	return outcome
+}
+
+// Leave waits for an answer that is under way when the interface is left, and says
+// what came of it, safe to print. Call it when New's context has ended: the answer then takes back
+// what it has done, unless it is given already.
+func (m Model) Leave() (said string, err error) {
+	outcome := m.answers.take()
+	switch {
+	case outcome == nil:
+		return "", nil
+	case outcome.err != nil:
+		return "", outcome.err
+	}
+	return visible.String(outcome.said), nil
+}
+
 func (m Model) takeAnswer(a answered) Model {
+	m.answers.take()
 	m.screen = list
 	if a.err != nil {
 		m.screen = detail

@@ -261,6 +261,47 @@ func TestTypingAhead(t *testing.T) {
 	}
 }
 
+// TestLeavingDuringAnAnswer ends the interface while an approval waits for the
+// firewall: the approval takes back what it did, and the operator is told.
+func TestLeavingDuringAnAnswer(t *testing.T) {
+	o := newOperator(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.model.ctx = ctx
+	reloading := make(chan struct{}, 2)
+	o.bottle.ReloadFirewall = func(ctx context.Context) error {
+		if reloading <- struct{}{}; len(reloading) > 1 {
+			return nil // it is taken back
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	answer, p := o.bottle.Ask("egress-block", map[string]any{"host": "new.example.org", "justification": "packages"})
+	o.reload()
+	before := o.bottle.Files()
+	o.press("enter", "b")
+	_, give := o.model.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("y")})
+	go give()
+	for len(reloading) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	o.press("ctrl-c")
+	if !o.quit {
+		t.Error("ctrl-c does not leave")
+	}
+	cancel()
+	if said, err := o.model.Leave(); said != "" || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "still pending") {
+		t.Errorf("the operator is told %q, %v", said, err)
+	}
+	o.bottle.Untouched(before)
+	if said, err := o.model.Leave(); said != "" || err != nil {
+		t.Errorf("told twice: %q, %v", said, err)
+	}
+	if _, err := o.bottle.Reject(t.Context(), p, "no", supervise.Operator{}); err != nil {
+		t.Error(err)
+	}
+	o.hears(answer)
+}
+
 // TestAnyWindow draws every screen in windows of all sizes.
 func TestAnyWindow(t *testing.T) {
 	o := newOperator(t)

@@ -45,6 +45,7 @@ const (
 type Model struct {
 	ctx     context.Context
 	outside Outside
+	answers *answers
 
 	screen  screen
 	entries []supervise.Entry
@@ -73,9 +74,9 @@ type subject struct {
 	file []byte
 }
 
-// New makes the interface; ctx ends its answers.
+// New makes the interface; ctx ends its answers, which Leave waits for.
 func New(ctx context.Context, outside Outside) Model {
-	return Model{ctx: ctx, outside: outside, width: 80, height: 24, text: viewport.New(80, 20), input: textinput.New()}
+	return Model{ctx: ctx, outside: outside, answers: &answers{}, width: 80, height: 24, text: viewport.New(80, 20), input: textinput.New()}
 }
 
 // reloadEvery is how often the queues are looked at.
