@@ -30,7 +30,7 @@ func breakMembers(all []blueprint.Container) []blueprint.Container {
 	labels[blueprint.LabelService] = string(neighbour)
 	return append([]blueprint.Container{{
 		Service: neighbour, Name: agent.Name + "-" + string(neighbour), Hostname: string(neighbour), Labels: labels,
-		Image: sidecar.Image, Entrypoint: sidecar.Entrypoint, Command: []string{"probe", "--hold", string(neighbour)}, User: sidecar.User,
+		Image: sidecar.Image, Entrypoint: sidecar.Entrypoint, Command: []string{"probe", "hold", string(neighbour)}, User: sidecar.User,
 		OwnNetwork: true, Address: agent.Address.Next(), DNS: agent.DNS, ReadOnly: true, PidsLimit: sidecar.PidsLimit,
 	}}, all...)
 }
@@ -80,6 +80,9 @@ var breakages = map[string]func(*specgen.SpecGenerator, *blueprint.Bottle){
 	},
 	"socket": func(s *specgen.SpecGenerator, _ *blueprint.Bottle) {
 		mount(s, os.Getenv("XDG_RUNTIME_DIR")+"/podman/podman.sock", "/run/podman/podman.sock")
+	},
+	"loopback": func(s *specgen.SpecGenerator, _ *blueprint.Bottle) {
+		mount(s, os.Getenv(breakage.TrialVariable)+breakage.LoopbackDir, breakage.LoopbackDir)
 	},
 	"writable": func(s *specgen.SpecGenerator, _ *blueprint.Bottle) {
 		for i, m := range s.Mounts {

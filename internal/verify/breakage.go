@@ -4,6 +4,8 @@ package verify
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -32,6 +34,34 @@ func breakRoutes(s probe.Server, routes ...egress.Route) []egress.Route {
 		routes = append(routes, unlisted)
 	}
 	return routes
+}
+
+// breakTrial prepares what is broken about the trial before it starts.
+func breakTrial(r *run) error {
+	if err := os.Setenv(breakage.TrialVariable, r.dir); err != nil {
+		return err
+	}
+	if breakage.Has("loopback") {
+		return r.leadIn(r.servers.Loopback)
+	}
+	return nil
+}
+
+// leadIn makes a socket, for the agent to be given, that leads to a port of this
+// machine's loopback.
+func (r *run) leadIn(port uint16) error {
+	dir := filepath.Join(r.dir, breakage.LoopbackDir)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	socket := filepath.Join(dir, fmt.Sprint(port))
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		return err
+	}
+	r.servers.close = append(r.servers.close, l)
+	go breakage.Forward(l, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	return os.Chmod(socket, 0o777)
 }
 
 // breakState breaks the bottle's directories.

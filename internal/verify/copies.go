@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/verify/probe"
@@ -50,7 +49,7 @@ func (r *run) copyOut(ctx context.Context, tree, to string) (said string, err er
 func copiesProbe(ctx context.Context, r *run) probe.Result {
 	mark := r.mark + "-copy-1"
 	var trees []string
-	if err := r.exec(ctx, r.summary.Container, blueprint.AgentUser, []string{blueprint.Handover, "probe", "--plant", planted, mark}, nil, &trees); err != nil {
+	if err := r.part(ctx, &trees, "plant", planted, mark); err != nil {
 		return incomplete("nothing can be planted: %v", err)
 	}
 	// What lies beside the copies shall stay as it is.

@@ -12,6 +12,9 @@ import (
 // breakRoutes breaks the routes of the trial (package breakage).
 func breakRoutes(_ probe.Server, routes ...egress.Route) []egress.Route { return routes }
 
+// breakTrial prepares what is broken about the trial before it starts.
+func breakTrial(*run) error { return nil }
+
 // breakState breaks the bottle's directories.
 func breakState(*run) {}
 

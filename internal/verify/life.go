@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
@@ -30,8 +29,8 @@ func lifeProbes() []hostProbe {
 
 func detachedProbe(ctx context.Context, r *run) probe.Result {
 	mark := r.mark + "-child-1"
-	out, err := r.client.Output(ctx, r.summary.Container, blueprint.AgentUser, []string{blueprint.Handover, "probe", "--detach", mark}, nil)
-	if err != nil || strings.TrimSpace(string(out)) != "running" {
+	var running bool
+	if err := r.part(ctx, &running, "detach", mark); err != nil || !running {
 		return incomplete("no process can be left behind: %v", err)
 	}
 	if !holds(processes(), r.slug) {

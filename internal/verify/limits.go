@@ -50,7 +50,7 @@ func tasksProbe(ctx context.Context, r *run) probe.Result {
 	var seen []string
 	for _, user := range []string{"agent", "root"} {
 		var forked probe.Forked
-		command := []string{blueprint.Handover, "handover", "--exec", "--", blueprint.Handover, "probe", "--fork", strconv.Itoa(most)}
+		command := []string{blueprint.Handover, "handover", "--exec", "--", blueprint.Handover, "probe", "fork", strconv.Itoa(most)}
 		if err := r.exec(ctx, r.summary.Container, users[user], command, nil, &forked); err != nil {
 			return incomplete("as %s: %v", user, err)
 		}
@@ -63,7 +63,7 @@ func tasksProbe(ctx context.Context, r *run) probe.Result {
 		seen = append(seen, fmt.Sprintf("as %s %d processes, then: %s", user, forked.Started, forked.Refused))
 	}
 	var ports []uint16
-	if err := r.exec(ctx, r.summary.Container, "", []string{blueprint.Handover, "probe", "--listening"}, nil, &ports); err != nil {
+	if err := r.part(ctx, &ports, "listening"); err != nil {
 		return incomplete("the bottle did not survive it: %v", err)
 	}
 	return held("the bottle goes on", "%s", strings.Join(seen, "; "))
@@ -91,7 +91,7 @@ func memoryProbe(ctx context.Context, r *run) probe.Result {
 	const little, more = trialMemory / 32, trialMemory / 2
 	take := func(bytes int) error {
 		var took int
-		return r.exec(ctx, container.Container, blueprint.AgentUser, []string{blueprint.Handover, "probe", "--balloon", strconv.Itoa(bytes)}, nil, &took)
+		return r.exec(ctx, container.Container, blueprint.AgentUser, []string{blueprint.Handover, "probe", "balloon", strconv.Itoa(bytes)}, nil, &took)
 	}
 	if err := take(little); err != nil {
 		return incomplete("not even %d MiB can be had: %v", little>>20, err)

@@ -74,6 +74,9 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if err := breakTrial(r); err != nil {
+		return err
+	}
 	if r.slug, err = r.startOne(ctx, agent, ""); err != nil {
 		return err
 	}
@@ -174,7 +177,7 @@ func (r *run) trial() *bottle.Trial {
 	allowed.SSRFIPAllowlist = []netip.Prefix{netip.PrefixFrom(s.Addr, s.Addr.BitLen())}
 	allowed.AuthScheme, allowed.TokenRef = egress.SchemeBearer, tokenVariable
 	return &bottle.Trial{
-		Command: []string{blueprint.Handover, "probe", "--hold", r.mark + "-hold-1"},
+		Command: []string{blueprint.Handover, "probe", "hold", r.mark + "-hold-1"},
 		Routes:  breakRoutes(s, allowed, guarded),
 		Hosts:   []blueprint.Host{{Name: s.Allowed, Addr: s.Addr}, {Name: s.Guarded, Addr: netip.AddrFrom4([4]byte{127, 0, 0, 1})}, {Name: s.Unlisted, Addr: s.Addr}},
 	}
@@ -198,6 +201,7 @@ func (r *run) close(ctx context.Context) {
 	if r.servers != nil {
 		r.servers.stop()
 	}
+	r.key.remove()
 	if r.dir != "" {
 		_ = pod.RemoveTree(r.dir)
 	}
@@ -216,8 +220,8 @@ func (r *run) task(user string) (probe.Task, error) {
 	t := probe.Task{
 		User: user, Mark: r.mark, Roots: roots, Secrets: r.secrets, Namespaces: namespaces(), Filters: r.filters, Host: machine,
 		Egress: netip.AddrPortFrom(r.layout.Pod, egress.Port), Subnet: r.layout.Subnet, Gateway: r.layout.Gateway, Agent: r.layout.Agent, Outside: r.layout.Outside,
-		Others: r.others(),
-		Ports:  []uint16{egress.Port}, Listening: r.listening,
+		Others: r.others(), Keyring: r.key.keyring(r.keyName()),
+		Ports: []uint16{egress.Port}, Listening: r.listening,
 	}
 	for service, port := range map[blueprint.Service]uint16{blueprint.GitGate: 9418, blueprint.Supervise: 9100} {
 		if _, ok := r.summary.Services[string(service)]; ok {
@@ -317,7 +321,7 @@ func (r *run) reachServers(ctx context.Context) (bool, error) {
 // reach tells whether all targets answer in a bottle's pod.
 func (r *run) reach(ctx context.Context, slug string, targets ...probe.Target) (bool, error) {
 	var reached []probe.Reached
-	command := []string{blueprint.SidecarBin, "probe", "--reach"}
+	command := []string{blueprint.SidecarBin, "probe", "reach"}
 	if err := r.exec(ctx, pod.ContainerOf(slug, blueprint.Egress), "", command, targets, &reached); err != nil {
 		return false, err
 	}
@@ -327,6 +331,11 @@ func (r *run) reach(ctx context.Context, slug string, targets ...probe.Target) (
 		}
 	}
 	return true, nil
+}
+
+// part runs a piece of a probe in the agent's container, as the agent (probe.Main).
+func (r *run) part(ctx context.Context, output any, args ...string) error {
+	return r.exec(ctx, r.summary.Container, blueprint.AgentUser, append([]string{blueprint.Handover, "probe"}, args...), nil, output)
 }
 
 // exec runs one of our own programs in a container, gives it input as JSON, unless that

@@ -49,6 +49,7 @@ type run struct {
 	ended     bool     // and has taken it down
 	dir       string   // temporary; holds the state tree of verify's own bottle
 	servers   *servers // nil for a bottle that runs already
+	key       *hostKey // nil where this machine has no keyrings
 	summary   pod.Summary
 	layout    pod.Layout
 	filters   int      // seccomp filters that the agent has not of its own
@@ -76,6 +77,7 @@ func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.key = plantKey(r.keyName(), r.secret)
 	done = l.Progress.Step("attack it")
 	results, err := r.attack(ctx)
 	done(err)
@@ -130,7 +132,7 @@ func (r *run) locate(ctx context.Context) (err error) {
 	if r.secrets, err = r.collectSecrets(); err != nil {
 		return err
 	}
-	command := []string{blueprint.SidecarBin, "probe", "--listening"}
+	command := []string{blueprint.SidecarBin, "probe", "listening"}
 	if err := r.exec(ctx, pod.ContainerOf(r.slug, blueprint.Egress), "", command, nil, &r.listening); err != nil {
 		return err
 	}

@@ -2,7 +2,25 @@
 
 package probe
 
-import "net"
+import (
+	"net"
+	"path/filepath"
+
+	"github.com/podbottle/podbottle/internal/breakage"
+)
+
+// forwardLoopback takes connections on this container's loopback, and passes them on
+// to the host's by the sockets that are mounted, each named after its port.
+func forwardLoopback() {
+	sockets, _ := filepath.Glob(breakage.LoopbackDir + "/*")
+	for _, socket := range sockets {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", filepath.Base(socket)))
+		if err != nil {
+			continue
+		}
+		go breakage.Forward(l, "unix", socket)
+	}
+}
 
 // answerMulticast answers questions for everybody (RFC 6762), on each interface.
 func answerMulticast() {

@@ -87,20 +87,23 @@ func (b *bottle) hostPorts(network string) []uint16 {
 }
 
 // hostLoopback tries the ports of the host's loopback on the agent's own: pasta
-// and slirp4netns can map one on the other.
+// and slirp4netns can map one on the other. Whose connection was taken the marks tell.
 func hostLoopback(ctx context.Context, b *bottle) Result {
-	var marks []string
+	var marks, taken []string
 	for _, name := range []string{"127.0.0.1", "127.0.0.2", "::1", "localhost"} {
 		for _, port := range b.hostPorts("tcp") {
 			mark := b.mark()
 			marks = append(marks, mark)
 			address := net.JoinHostPort(name, fmt.Sprint(port))
 			if err := b.send(ctx, "tcp", address, mark); err == nil {
-				return breach("%s took a connection, and nothing listens there in the bottle", address)
+				taken = append(taken, address)
 			}
 		}
 	}
 	r := held("%d connections refused", len(marks))
+	if len(taken) > 0 {
+		r = breach("connections are taken, and nothing listens there in the bottle: %s", strings.Join(taken, " "))
+	}
 	r.Absent = marks
 	return r
 }

@@ -82,9 +82,9 @@ func kernelProbes() []inside {
 		}, kernelUsers},
 		{Probe{
 			ID:      "kernel.keys",
-			Tried:   "find a key of the host's user in the keyrings",
-			Control: "a key of its own is found, where keyrings can be used at all",
-			Breach:  "it is found",
+			Tried:   "find a key of this machine's user in the keyrings, and link the user's own by its number",
+			Control: "verify put the key there; one of its own is found, where any can be made",
+			Breach:  "it is found, or the keyring can be linked",
 			Root:    true,
 		}, kernelKeys},
 		{Probe{

@@ -2,25 +2,70 @@ package probe
 
 import (
 	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// kernelKeys looks for keys of the host's user (keyrings(7)).
+// Keyring is where verify put a key for kernel.keys to look for (keyrings(7)).
+type Keyring struct {
+	ID  int    `json:"id"`  // serial number of the keyring of this machine's user
+	Key string `json:"key"` // description of the key in it, which is of the type user
+}
+
+// kernelKeys looks for a key of this machine's user: in the keyrings that a process
+// names without knowing their numbers, and in the user's own by its number. A command
+// beside the agent inherits the session keyring of Podman's service, to which that one
+// is linked. Numbers are small, the same in every namespace, and can be tried out; root
+// in a rootless container is the user, to whom the kernel gives all rights.
 func kernelKeys(_ context.Context, b *bottle) Result {
-	name := b.task.Mark + "-key"
-	own, err := unix.AddKey("user", name+"-own", []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING)
+	runtime.LockOSThread() // a process's keyring is its thread's, in truth
+	defer runtime.UnlockOSThread()
+	name := b.task.Mark
+	if b.task.Keyring != nil {
+		name = b.task.Keyring.Key
+	}
+	own, err := ownKey(name + "-own")
 	if err != nil {
-		// Nothing of keyrings can be reached at all.
-		return held("add_key: %v", err).with("the host's user keyring held a key of this name, or the host has none")
+		return incomplete("%v", err)
 	}
-	if _, err := unix.KeyctlSearch(unix.KEY_SPEC_PROCESS_KEYRING, "user", name+"-own", 0); err != nil {
-		return incomplete("the key %d that was made for the control is not found: %v", own, err)
-	}
-	for _, ring := range []int{unix.KEY_SPEC_USER_KEYRING, unix.KEY_SPEC_USER_SESSION_KEYRING, unix.KEY_SPEC_SESSION_KEYRING} {
-		if id, err := unix.KeyctlSearch(ring, "user", name, 0); err == nil {
-			return breach("the host's key %d is found in keyring %d", id, ring)
+	var found, refused []string
+	try := func(what string, err error) {
+		if err == nil {
+			found = append(found, what)
+			return
 		}
+		refused = append(refused, what+": "+err.Error())
 	}
-	return held("the host's key is in no keyring").with("a key of its own was found")
+	for what, ring := range map[string]int{
+		"session keyring": unix.KEY_SPEC_SESSION_KEYRING, "user keyring": unix.KEY_SPEC_USER_KEYRING, "user session keyring": unix.KEY_SPEC_USER_SESSION_KEYRING,
+	} {
+		_, err := unix.KeyctlSearch(ring, "user", name, 0)
+		try(what, err)
+	}
+	if host := b.task.Keyring; host != nil {
+		_, err := unix.KeyctlInt(unix.KEYCTL_LINK, host.ID, unix.KEY_SPEC_PROCESS_KEYRING, 0, 0)
+		try("link by number", err)
+		own = "the key is there; " + own
+	}
+	slices.Sort(found)
+	slices.Sort(refused)
+	if len(found) > 0 {
+		return breach("the key of this machine's user is reached: %s", strings.Join(found, ", "))
+	}
+	return held("%s", strings.Join(refused, "; ")).with("%s", own)
+}
+
+// ownKey makes a key and finds it again, unless keyrings cannot be used at all.
+func ownKey(name string) (seen string, err error) {
+	if _, err := unix.AddKey("user", name, []byte("x"), unix.KEY_SPEC_PROCESS_KEYRING); err != nil {
+		return fmt.Sprintf("no key of its own can be made: %v", err), nil
+	}
+	if _, err := unix.KeyctlSearch(unix.KEY_SPEC_PROCESS_KEYRING, "user", name, 0); err != nil {
+		return "", fmt.Errorf("the key that was made for the control is not found: %w", err)
+	}
+	return "a key of its own is found", nil
 }

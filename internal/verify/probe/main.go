@@ -4,101 +4,135 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/podbottle/podbottle/internal/breakage"
 )
 
-// Main is `podbottle-sidecar probe`: it reads a Task and prints the Results.
-//
-// With --hold it only waits, as the agent of a bottle that is there to be tried;
-// --nested, --detach, --listening, --plant, --fork, --balloon and --reach are parts of probes that need a process of their own.
-func Main(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("probe", flag.ContinueOnError)
-	hold := flags.Bool("hold", false, "print the text after the flags and wait")
-	nested := flags.Bool("nested", false, "try what a new user namespace gives")
-	detach := flags.Bool("detach", false, "start a process that outlives this one, and say that it runs")
-	listening := flags.Bool("listening", false, "list the ports on which anything listens in this network namespace")
-	planting := flags.String("plant", "", "make trees in this new directory of the home, to be copied out, and list them")
-	forks := flags.Int("fork", 0, "start so many processes, say how far that went, and end them")
-	bytes := flags.Int("balloon", 0, "take so many bytes of memory, and say so")
-	reach := flags.Bool("reach", false, "connect to the targets on standard input and say which answer")
-	if err := flags.Parse(args); err != nil {
-		return err
+// part is a piece of a probe that needs a process of its own. What it returns is
+// printed as JSON.
+type part func(ctx context.Context, args []string) (any, error)
+
+func parts() map[string]part {
+	return map[string]part{
+		"balloon":   takeMemory,
+		"detach":    detach,
+		"fork":      fork,
+		"hold":      hold,
+		"listening": func(context.Context, []string) (any, error) { return listeners() },
+		"nested":    func(context.Context, []string) (any, error) { return tryNested(), nil },
+		"plant":     plantTrees,
+		"reach":     reachTargets,
 	}
-	switch {
-	case *hold:
-		return holdOn(ctx, flags.Args())
-	case *detach:
-		return detached(flags.Args())
-	case *listening:
-		ports, err := listeners()
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(ports)
-	case *planting != "":
-		trees, err := plant(filepath.Join(os.Getenv("HOME"), *planting), flags.Arg(0))
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(trees)
-	case *forks > 0:
-		return json.NewEncoder(os.Stdout).Encode(forkBomb(*forks))
-	case *bytes > 0:
-		if err := balloon(*bytes); err != nil {
-			return err
-		}
-		return json.NewEncoder(os.Stdout).Encode(*bytes)
-	case *nested:
-		return json.NewEncoder(os.Stdout).Encode(tryNested())
-	case *reach:
-		var targets []Target
-		if err := json.NewDecoder(os.Stdin).Decode(&targets); err != nil {
-			return fmt.Errorf("targets: %w", err)
-		}
-		return json.NewEncoder(os.Stdout).Encode(Reach(ctx, targets))
-	}
-	var task Task
-	if err := json.NewDecoder(os.Stdin).Decode(&task); err != nil {
-		return fmt.Errorf("task: %w", err)
-	}
-	if !task.Egress.IsValid() {
-		return errors.New("the task names no egress")
-	}
-	return json.NewEncoder(os.Stdout).Encode(Run(ctx, task))
 }
 
-// holdOn prints what is made to upset a terminal, and waits.
-func holdOn(ctx context.Context, text []string) error {
+// Main is `podbottle-sidecar probe`: it reads a Task on standard input and prints the
+// Results; with the name of a part and its arguments it does only that.
+func Main(ctx context.Context, args []string) error {
+	do := part(everything)
+	if len(args) > 0 {
+		if do = parts()[args[0]]; do == nil {
+			return fmt.Errorf("probe has no part %q; it can be one of: %s", args[0], strings.Join(slices.Sorted(maps.Keys(parts())), ", "))
+		}
+		args = args[1:]
+	}
+	result, err := do(ctx, args)
+	if err != nil || result == nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// everything runs all probes that the task has targets for.
+func everything(ctx context.Context, _ []string) (any, error) {
+	var task Task
+	if err := json.NewDecoder(os.Stdin).Decode(&task); err != nil {
+		return nil, fmt.Errorf("task: %w", err)
+	}
+	if !task.Egress.IsValid() {
+		return nil, errors.New("the task names no egress")
+	}
+	return Run(ctx, task), nil
+}
+
+// hold prints TEXT… behind what is made to upset a terminal, and waits, as the agent
+// of a bottle that is there to be tried.
+func hold(ctx context.Context, text []string) (any, error) {
 	for _, t := range text {
 		fmt.Printf("%s%s\n", Escapes, t)
 	}
 	if breakage.Has("neighbour") {
 		answerMulticast()
 	}
+	if breakage.Has("loopback") {
+		forwardLoopback()
+	}
 	<-ctx.Done()
-	return nil
+	return nil, nil
 }
 
-// detached starts a process in a session of its own, as one that is to outlive the
-// bottle would be, and reports that it is there.
-func detached(args []string) error {
-	command := exec.Command("/proc/self/exe", append([]string{"probe", "--hold"}, args...)...) // #nosec G204 -- this program
+// detach starts `hold TEXT…` in a session of its own, as a process that is to outlive
+// the bottle would be, and tells whether it runs.
+func detach(_ context.Context, text []string) (any, error) {
+	command := exec.Command("/proc/self/exe", append([]string{"probe", "hold"}, text...)...) // #nosec G204 -- this program
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	if err := command.Process.Signal(syscall.Signal(0)); err != nil {
-		return err
+	err := command.Process.Signal(syscall.Signal(0))
+	return err == nil, command.Process.Release()
+}
+
+// plantTrees makes trees in the new directory DIR of the home, with MARK in them, and
+// lists them.
+func plantTrees(_ context.Context, args []string) (any, error) {
+	if len(args) != 2 {
+		return nil, errors.New("wanted: plant DIR MARK")
 	}
-	_, err := fmt.Println("running")
-	return errors.Join(err, command.Process.Release())
+	return plant(filepath.Join(os.Getenv("HOME"), args[0]), args[1])
+}
+
+// reachTargets connects to the targets on standard input.
+func reachTargets(ctx context.Context, _ []string) (any, error) {
+	var targets []Target
+	if err := json.NewDecoder(os.Stdin).Decode(&targets); err != nil {
+		return nil, fmt.Errorf("targets: %w", err)
+	}
+	return Reach(ctx, targets), nil
+}
+
+// fork starts up to N processes, and ends them.
+func fork(_ context.Context, args []string) (any, error) {
+	most, err := number(args)
+	if err != nil {
+		return nil, err
+	}
+	return forkBomb(most), nil
+}
+
+// takeMemory takes N bytes of memory, and says so.
+func takeMemory(_ context.Context, args []string) (any, error) {
+	size, err := number(args)
+	if err != nil {
+		return nil, err
+	}
+	return size, balloon(size)
+}
+
+// number is the only argument of a part.
+func number(args []string) (int, error) {
+	if len(args) != 1 {
+		return 0, errors.New("wanted one number")
+	}
+	return strconv.Atoi(args[0])
 }
 
 // Escapes is text that a terminal acts on or that a reader misreads: it sets the

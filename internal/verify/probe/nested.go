@@ -45,7 +45,7 @@ func kernelNested(ctx context.Context, _ *bottle) Result {
 
 // inNamespace runs tryNested in namespaces of its own and returns what it prints.
 func inNamespace(ctx context.Context, namespaces *syscall.SysProcAttr) ([]byte, error) {
-	command := exec.CommandContext(ctx, "/proc/self/exe", "probe", "--nested") // #nosec G204 -- this program
+	command := exec.CommandContext(ctx, "/proc/self/exe", "probe", "nested") // #nosec G204 -- this program
 	command.SysProcAttr = namespaces
 	return command.Output()
 }

@@ -75,7 +75,7 @@ func kernelProcesses(context.Context, *bottle) Result {
 // kernelSignals sends the signal that only asks (kill(2)) to every process id. A
 // process that takes it is one of the container's or a breach.
 func kernelSignals(context.Context, *bottle) Result {
-	command := exec.Command("/proc/self/exe", "probe", "--hold", "signalled") // #nosec G204 -- this program
+	command := exec.Command("/proc/self/exe", "probe", "hold", "signalled") // #nosec G204 -- this program
 	if err := command.Start(); err != nil {
 		return incomplete("no process for the control: %v", err)
 	}

@@ -10,10 +10,10 @@ import (
 func kernelFiles(context.Context, *bottle) Result {
 	write := []string{
 		"/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/vm/panic_on_oom", "/proc/sys/kernel/randomize_va_space",
-		"/proc/irq/0/smp_affinity", "/proc/bus/pci", "/proc/acpi/wakeup", "/sys/kernel/uevent_helper", "/sys/power/state", "/sys/class/net", "/sys/fs/cgroup/cgroup.procs",
+		"/proc/irq/0/smp_affinity", "/proc/acpi/wakeup", "/sys/kernel/uevent_helper", "/sys/power/state", "/sys/class/net/lo/mtu", "/sys/fs/cgroup/cgroup.procs",
 		"/sys/fs/cgroup/release_agent", "/sys/kernel/mm/transparent_hugepage/enabled", "/proc/sys/net/ipv4/ip_forward",
 	}
-	read := []string{"/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/keys", "/proc/sched_debug", "/sys/firmware/acpi/tables/DSDT", "/sys/kernel/debug/tracing/trace", "/proc/scsi/scsi", "/sys/devices/virtual/powercap"}
+	read := []string{"/proc/kcore", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/proc/keys", "/proc/sched_debug", "/sys/firmware/acpi/tables/DSDT", "/sys/kernel/debug/tracing/trace", "/proc/scsi/scsi", "/sys/devices/virtual/powercap/intel-rapl/intel-rapl:0/energy_uj"}
 	if _, err := os.ReadFile("/proc/self/stat"); err != nil {
 		return incomplete("/proc cannot even be read: %v", err)
 	}
@@ -34,7 +34,7 @@ func kernelFiles(context.Context, *bottle) Result {
 		}
 		n, err := file.Read(make([]byte, 16))
 		_ = file.Close()
-		if err == nil && n > 0 && !(path == "/proc/keys") {
+		if err == nil && n > 0 {
 			return breach("%s can be read", path)
 		}
 	}

@@ -36,6 +36,8 @@ type Task struct {
 	Namespaces map[string]string `json:"namespaces"`
 	// Filters are the seccomp filters that the container inherits: not its own.
 	Filters int `json:"filters"`
+	// Keyring holds a key of this machine's user; nil where there are no keyrings.
+	Keyring *Keyring `json:"keyring,omitempty"`
 	// Mark begins every mark of this run.
 	Mark string `json:"mark"`
 }
