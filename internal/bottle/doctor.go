@@ -13,6 +13,7 @@ func (l *Launcher) Doctor(ctx context.Context, flag FirewallChoice) []doctor.Che
 	return doctor.Run(ctx, doctor.Options{
 		RequireRunsc: l.Config.RequireRunsc,
 		DataDir:      l.dataDir(),
+		Config:       l.Config.Path,
 		Firewall: func(ctx context.Context, client *pod.Client) (string, error) {
 			choice, err := firewall(flag, l.Config.Firewall)
 			if err != nil || choice.Engine == pipelock.EngineBuiltin || choice.Binary != "" {

@@ -62,12 +62,12 @@ func (s *launch) ensureImages(ctx context.Context) (names blueprint.Images, err 
 			return names, err
 		}
 		if err := s.build(ctx, build); err != nil {
-			return names, err
+			return names, s.otherBase(err, "images.git_gate_base")
 		}
 	}
 	if names.Firewall != "" {
 		if err := s.ensurePulled(ctx, s.firewall.Image); err != nil {
-			return names, fmt.Errorf("%w in config.yaml (firewall.image, or firewall.binary for a program of the host), or choose --firewall=builtin", err)
+			return names, fmt.Errorf("%w in %s (firewall.image, or firewall.binary for a program of the host), or choose --firewall=builtin", err, s.Config.Path)
 		}
 	}
 	if err := s.ensureAgent(ctx); err != nil {
@@ -163,10 +163,19 @@ func (l *Launcher) buildEmbedded(ctx context.Context, client *pod.Client, name, 
 	if base = cmp.Or(base, l.Config.Images.AgentBase); base != "" {
 		args["BASE"] = base
 	}
-	return l.buildImage(ctx, client, imageBuild{
+	err = l.buildImage(ctx, client, imageBuild{
 		name: name, kind: "agent", args: args, source: digest(text, []byte(args["BASE"])),
 		context: func(w *tar.Writer) error { return addFile(w, "Containerfile", 0o644, text) },
 	})
+	if err != nil {
+		return l.otherBase(err, "images.agent_base")
+	}
+	return nil
+}
+
+// otherBase adds to an error that an image of podbottle's own can have another base.
+func (l *Launcher) otherBase(err error, key string) error {
+	return fmt.Errorf("%w\nwhere its base cannot be had, name another one in %s (%s)", err, l.Config.Path, key)
 }
 
 // buildFromFile builds a bottle's own Containerfile. What a manifest's was built to last

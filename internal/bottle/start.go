@@ -180,7 +180,7 @@ func (s *launch) onApproval() (supervise.OnApproval, error) {
 func (s *launch) chooseRuntime() (string, error) {
 	if s.request.Runtime == RuntimeCrun {
 		if s.Config.RequireRunsc {
-			return "", errors.New("config.yaml requires runsc; take require_runsc out of it to run under crun")
+			return "", fmt.Errorf("%s requires runsc; take require_runsc out of it to run under crun", s.Config.Path)
 		}
 		return "", nil
 	}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"gopkg.in/yaml.v3"
 
@@ -18,6 +19,9 @@ import (
 
 // Config holds the keys of config.yaml.
 type Config struct {
+	// Path is the file, whether or not it is there.
+	Path string `yaml:"-"`
+
 	Firewall Firewall `yaml:"firewall"`
 	// RequireRunsc refuses to start an agent on the host's own kernel.
 	RequireRunsc bool `yaml:"require_runsc"`
@@ -55,7 +59,7 @@ func Load(root string) (Config, error) {
 	path := filepath.Join(root, "config.yaml")
 	file, err := os.Open(path) // #nosec G304 -- the user's own file
 	if errors.Is(err, fs.ErrNotExist) {
-		return Config{}, nil
+		return Config{Path: path}, nil
 	}
 	if err != nil {
 		return Config{}, err
@@ -68,13 +72,28 @@ func Load(root string) (Config, error) {
 	if len(text) > largest {
 		return Config{}, fmt.Errorf("%s is larger than %d bytes", path, largest)
 	}
-	var c Config
+	c := Config{Path: path}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
+		return Config{}, readable(path, err)
 	}
 	return c, c.check(path)
+}
+
+// unknownKey is how the YAML library names a key that no field has.
+var unknownKey = regexp.MustCompile(`^line (\d+): field (.*) not found in type .*$`)
+
+// readable says what is wrong at which line, without the names of our types.
+func readable(path string, err error) error {
+	var wrong *yaml.TypeError
+	if !errors.As(err, &wrong) || len(wrong.Errors) == 0 {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if m := unknownKey.FindStringSubmatch(wrong.Errors[0]); m != nil {
+		return fmt.Errorf("%s:%s: unknown key %q", path, m[1], m[2])
+	}
+	return fmt.Errorf("%s: %s", path, wrong.Errors[0])
 }
 
 func (c Config) check(path string) error {

@@ -44,6 +44,7 @@ var ErrNotPulled = errors.New("the image is not here yet")
 type Options struct {
 	RequireRunsc bool
 	DataDir      string
+	Config       string // path of the user's configuration
 	// Firewall is checked last: it names what start would use, and returns an error
 	// when that cannot be had.
 	Firewall func(context.Context, *pod.Client) (string, error)
@@ -69,11 +70,12 @@ func Run(ctx context.Context, o Options) []Check {
 	checks = append(checks, controllers(info)...)
 	checks = append(checks, runsc(ctx, client, o))
 	name, err := o.Firewall(ctx, client)
+	other := "name another image or a binary in " + o.Config + " (firewall.image, firewall.binary), or choose firewall.engine: builtin there"
 	if errors.Is(err, ErrNotPulled) {
-		return append(checks, Check{"firewall", Warn, name + ": " + err.Error(), "the first start pulls it; where that cannot be, name another image or a binary in config.yaml (firewall.image, firewall.binary), or choose firewall.engine: builtin"})
+		return append(checks, Check{"firewall", Warn, name + ": " + err.Error(), "the first start pulls it; where that cannot be, " + other})
 	}
 	if err != nil {
-		return append(checks, Check{"firewall", Fail, err.Error(), "name an image or a binary in config.yaml (firewall.image, firewall.binary), or choose firewall.engine: builtin"})
+		return append(checks, Check{"firewall", Fail, err.Error(), other})
 	}
 	return append(checks, Check{Name: "firewall", Status: OK, Detail: name})
 }
