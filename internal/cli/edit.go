@@ -36,7 +36,7 @@ func newEdit(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return editUntilRight(cmd.Context(), s, file, func() error { return check(m, spec) })
+			return editUntilRight(cmd.Context(), s, file, agent.again(args[0], editBottle), func() error { return check(m, spec) })
 		},
 	}
 	agent.add(cmd)
@@ -88,8 +88,23 @@ func check(m manifests, spec resolve.Spec) error {
 	return errors.Join(errs...)
 }
 
+// again is the command line that edits the same file once more.
+func (f *agentFlags) again(agent string, editBottle bool) string {
+	line := "podbottle edit " + agent
+	if f.from != "" {
+		line += " --agent-from " + f.from
+	}
+	for _, name := range f.bottles {
+		line += " --bottle " + name
+	}
+	if editBottle {
+		line += " --edit-bottle"
+	}
+	return line
+}
+
 // editUntilRight opens the editor until the file is right or the user has enough.
-func editUntilRight(ctx context.Context, s Streams, file string, check func() error) error {
+func editUntilRight(ctx context.Context, s Streams, file, again string, check func() error) error {
 	for {
 		if err := openEditor(ctx, s, file); err != nil {
 			return err
@@ -107,7 +122,7 @@ func editUntilRight(ctx context.Context, s Streams, file string, check func() er
 			return err
 		}
 		if !bottle.IsYes(answer) {
-			return fmt.Errorf("%s is saved with the fault above; mend it with: podbottle edit", file)
+			return fmt.Errorf("%s is saved with the fault above; mend it with: %s", file, again)
 		}
 	}
 }

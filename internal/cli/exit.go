@@ -12,8 +12,9 @@ import (
 // any other status is the agent's.
 const ExitFailure = 125
 
-// exitPipe is the status of a program that SIGPIPE ended, as shells have it.
-const exitPipe = 128 + int(syscall.SIGPIPE)
+// exitSignal and a signal's number are the status of a program that the signal ended,
+// as shells have it.
+const exitSignal = 128
 
 // exitUsage is the status for a call without a command.
 const exitUsage = 2
@@ -52,7 +53,7 @@ func exitCode(err error) (int, string) {
 		return 0, ""
 	}
 	if closedOutput(err) {
-		return exitPipe, ""
+		return exitSignal + int(syscall.SIGPIPE), ""
 	}
 	var exit *ExitError
 	if errors.As(err, &exit) {

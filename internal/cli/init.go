@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/manifest"
 	"github.com/podbottle/podbottle/internal/provider"
+	"github.com/podbottle/podbottle/internal/visible"
 )
 
 // initFlags describe the new agent and bottle. What they leave open is asked for.
@@ -29,9 +31,9 @@ func newInit(s Streams) *cobra.Command {
 		Short: "Write the files of a new agent and its bottle",
 		Long: `Write the files of a new agent and its bottle.
 
-At a terminal podbottle asks for what the flags leave open; otherwise AGENT is
-needed and everything else has its default. An existing bottle is used as it is.
-Nothing is ever overwritten.`,
+At a terminal podbottle asks for what the flags leave open, and asks again where an
+answer will not do; otherwise AGENT is needed and everything else has its default.
+An existing bottle is used as it is. Nothing is ever overwritten.`,
 		Example: `  podbottle init
   podbottle init fixer --provider claude --auth-token CLAUDE_TOKEN --allow github.com --prompt "Mend what is broken."
   podbottle init echo --provider command --image docker.io/library/alpine -- sh -c 'exec cat'`,
@@ -91,10 +93,13 @@ func (f *initFlags) draft(ask *questions, args []string, index *manifest.Index) 
 	var command []string
 	if len(args) > 0 {
 		d.Agent, command = args[0], args[1:]
+		if err := newName(index)(d.Agent); err != nil && !ask.silent {
+			return d, err
+		}
 	} else {
-		ask.text("Name of the agent", "", &d.Agent)
+		ask.text("Name of the agent", "", newName(index), &d.Agent)
 	}
-	ask.flag("bottle", "Name of its bottle", d.Agent, &f.bottle)
+	ask.flag("bottle", "Name of its bottle", d.Agent, checkName, &f.bottle)
 	d.Front = manifest.AgentFile{Bottle: f.bottle, Skills: f.skills}
 	if index != nil && slices.Contains(index.Bottles(), f.bottle) {
 		for _, name := range bottleFlags() {
@@ -112,29 +117,29 @@ func (f *initFlags) draft(ask *questions, args []string, index *manifest.Index) 
 		}
 		d.Bottle = block
 	}
-	ask.flag("prompt", "System prompt, in one line (more with podbottle edit)", "", &f.prompt)
+	ask.flag("prompt", "System prompt, in one line (more with podbottle edit)", "", nil, &f.prompt)
 	d.Prompt = f.prompt
 	return d, ask.err
 }
 
 func (f *initFlags) newBottle(ask *questions, command []string) (*manifest.BottleFile, error) {
-	ask.flag("provider", "Provider ("+strings.Join(provider.Templates(), ", ")+")", f.template, &f.template)
+	ask.flag("provider", "Provider ("+strings.Join(provider.Templates(), ", ")+")", f.template, checkProvider, &f.template)
 	switch f.template {
 	case "claude":
-		ask.flag("auth-token", "Variable of this machine that holds Claude's token (empty for none)", "", &f.authToken)
+		ask.flag("auth-token", "Variable of this machine that holds Claude's token (empty for none)", "", checkVariable, &f.authToken)
 	case "codex":
 		ask.yes("forward-host-credentials", "Use this machine's Codex login?", &f.hostLogin)
 	case "command":
-		ask.flag("image", "Image", "", &f.image)
+		ask.flag("image", "Image", "", checkGiven, &f.image)
 		if len(command) == 0 {
 			var line string
-			ask.text("Command and its arguments, separated by spaces", "", &line)
-			command = strings.Fields(line)
+			ask.text("Command (quotes and the like are read by a shell in the image)", "", checkGiven, &line)
+			command = splitCommand(line)
 		}
 	}
 	if !ask.changed("allow") {
 		var line string
-		ask.text("Hosts that it may reach, separated by spaces", "", &line)
+		ask.text("Hosts that it may reach, separated by spaces", "", checkHosts, &line)
 		f.hosts = strings.Fields(line)
 	}
 	ask.yes("supervise", "May the agent ask you for more?", &f.supervise)
@@ -172,14 +177,15 @@ type questions struct {
 }
 
 // flag asks unless the flag was given.
-func (q *questions) flag(name, question, fallback string, into *string) {
+func (q *questions) flag(name, question, fallback string, check func(string) error, into *string) {
 	if !q.changed(name) {
-		q.text(question, fallback, into)
+		q.text(question, fallback, check, into)
 	}
 }
 
-// text asks for a line; an empty answer, or nobody to ask, gives fallback.
-func (q *questions) text(question, fallback string, into *string) {
+// text asks for a line until check, which may be nil, takes it; an empty answer, or
+// nobody to ask, gives fallback.
+func (q *questions) text(question, fallback string, check func(string) error, into *string) {
 	*into = fallback
 	if q.silent || q.err != nil {
 		return
@@ -187,11 +193,21 @@ func (q *questions) text(question, fallback string, into *string) {
 	if fallback != "" {
 		question += " [" + fallback + "]"
 	}
-	answer, err := q.streams.ask(question + ": ")
-	if err != nil {
-		q.err = err
-	} else if answer != "" {
-		*into = answer
+	for {
+		answer, err := q.streams.ask(question + ": ")
+		if err != nil {
+			q.err = err
+			return
+		}
+		answer = cmp.Or(answer, fallback)
+		if check != nil {
+			err = check(answer)
+		}
+		if err == nil {
+			*into = answer
+			return
+		}
+		fmt.Fprintln(q.streams.Err, visible.String(err.Error()))
 	}
 }
 
@@ -201,6 +217,73 @@ func (q *questions) yes(name, question string, into *bool) {
 		return
 	}
 	var answer string
-	q.text(question+" [y/N]", "", &answer)
+	q.text(question+" [y/N]", "", nil, &answer)
 	*into = bottle.IsYes(answer)
+}
+
+// What an answer has to be. The files are checked as a whole before they are written.
+
+func checkName(name string) error {
+	if !manifest.ValidName(name) {
+		return fmt.Errorf("%q cannot be a name: a letter and then letters, digits and dashes, all lower-case", name)
+	}
+	return nil
+}
+
+// newName checks the name of an agent that is not there yet; index may be nil.
+func newName(index *manifest.Index) func(string) error {
+	return func(name string) error {
+		if err := checkName(name); err != nil || index == nil {
+			return err
+		}
+		for _, ref := range index.Agents() {
+			if ref.Name == name && !ref.FromCwd {
+				return fmt.Errorf("there is an agent %s already, in %s", name, ref.File)
+			}
+		}
+		return nil
+	}
+}
+
+func checkProvider(template string) error {
+	if !slices.Contains(provider.Templates(), template) {
+		return fmt.Errorf("it can be %s", enumerate(provider.Templates()))
+	}
+	return nil
+}
+
+func checkVariable(name string) error {
+	if name != "" && !manifest.ValidVariable(name) {
+		return fmt.Errorf("%q is not the name of a variable, such as CLAUDE_TOKEN; the token itself stays out of files", name)
+	}
+	return nil
+}
+
+func checkGiven(text string) error {
+	if text == "" {
+		return errors.New("this is needed; ctrl-c leaves without writing anything")
+	}
+	return nil
+}
+
+func checkHosts(line string) error {
+	for _, host := range strings.Fields(line) {
+		if _, _, err := manifest.ParseHost(host); err != nil {
+			return fmt.Errorf("%s: %w", host, err)
+		}
+	}
+	return nil
+}
+
+// splitCommand is a command line as arguments: its words where it has nothing but words,
+// and otherwise a shell that reads it.
+func splitCommand(line string) []string {
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		return nil
+	}
+	if strings.ContainsAny(line, "\"'\\;|&<>()$`*?[]#~") || strings.Contains(words[0], "=") {
+		return []string{"sh", "-c", line}
+	}
+	return words
 }

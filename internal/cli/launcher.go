@@ -61,10 +61,14 @@ func (s Streams) ask(question string) (string, error) {
 	fmt.Fprint(s.Err, question)
 	return s.await(func() (string, error) {
 		line, err := bufio.NewReader(s.In).ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			err = nil
+		switch {
+		case line != "":
+			return strings.TrimSpace(line), nil
+		case errors.Is(err, io.EOF):
+			fmt.Fprintln(s.Err) // ends the question's line
+			return "", errNoAnswer
 		}
-		return strings.TrimSpace(line), err
+		return "", err
 	})
 }
 
@@ -91,6 +95,9 @@ func (s Streams) askSecret(name, question string) (secret.Value, error) {
 	}
 	return secret.New(text), nil
 }
+
+// errNoAnswer says that the input ended instead of an answer.
+var errNoAnswer = errors.New("no answer was given")
 
 // errInterrupted says that a signal came instead of an answer.
 var errInterrupted = errors.New("interrupted")

@@ -26,7 +26,11 @@ func Main(version string) int {
 	signal.Ignore(syscall.SIGPIPE)
 	streams := Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Done: ctx.Done()}
 	root := newRoot(streams, version)
-	code, message := exitCode(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if signal := (bottle.SignalError{}); errors.Is(err, errInterrupted) && errors.As(context.Cause(ctx), &signal) {
+		err = &ExitError{Code: exitSignal + int(signal.Signal), Err: signal}
+	}
+	code, message := exitCode(err)
 	if message != "" {
 		fmt.Fprintln(streams.Err, "Error:", strings.Join(visible.Lines(message), "\n"))
 	}

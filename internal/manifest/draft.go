@@ -110,7 +110,7 @@ func create(path string, text []byte) error {
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s exists already; choose another name, or change it with: podbottle edit", path)
+		return fmt.Errorf("%s exists already; choose another name, or change it with: podbottle edit %s", path, strings.TrimSuffix(filepath.Base(path), suffix))
 	}
 	if err != nil {
 		return fmt.Errorf("create manifest: %w", err)
