@@ -10,6 +10,7 @@ import (
 	"html"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -25,8 +26,15 @@ const (
 	path    = "/org/freedesktop/Notifications"
 )
 
+// desktopTime bounds how long the desktop may take to show one. Its service may be
+// started for it.
+const desktopTime = 5 * time.Second
+
 // Desktop shows notifications through the session's D-Bus.
-type Desktop struct{ conn *dbus.Conn }
+type Desktop struct {
+	conn     *dbus.Conn
+	patience time.Duration
+}
 
 // NewDesktop connects to the session bus. Whether anything shows notifications on it
 // is known once one is sent.
@@ -35,7 +43,7 @@ func NewDesktop(ctx context.Context) (*Desktop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no desktop to notify (D-Bus session bus): %w", err)
 	}
-	return &Desktop{conn}, nil
+	return &Desktop{conn, desktopTime}, nil
 }
 
 // Close gives the connection back.
@@ -48,6 +56,8 @@ const maxBody = 300
 // chose, such as hosts and paths, is made visible, cut, and escaped, since the service
 // may take it for markup.
 func (d *Desktop) Notify(ctx context.Context, v supervise.View) error {
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
 	summary := "podbottle: " + visible.String(v.Proposal.Slug) + " asks"
 	body := html.EscapeString(visible.Cut(visible.String(v.Summary), maxBody)) + "\npodbottle supervise"
 	hints := map[string]dbus.Variant{"urgency": dbus.MakeVariant(byte(1)), "category": dbus.MakeVariant("im.received")}
@@ -69,7 +79,8 @@ const (
 
 // Hook runs a shell command with the proposal as JSON (supervise.View) on its
 // standard input, in which what a terminal could act upon is escaped. Nothing that the
-// agent wrote is in its arguments or environment. The error holds what it printed.
+// agent wrote is in its arguments or environment. The error holds what it printed. When
+// its time is over it is ended with all that it has started.
 func Hook(ctx context.Context, command string, v supervise.View) error {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
@@ -80,6 +91,8 @@ func Hook(ctx context.Context, command string, v supervise.View) error {
 	cmd := exec.CommandContext(ctx, "sh", "-c", command) // #nosec G204 -- the operator's own command
 	cmd.Stdin = strings.NewReader(text + "\n")
 	cmd.WaitDelay = hookWait
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if output, err := cmd.CombinedOutput(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		return fmt.Errorf("hook %s: %w\n%s", command, err, bytes.TrimSpace(output))
 	}

@@ -4,10 +4,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -55,19 +59,25 @@ func (d desktop) Notify(app string, _ uint32, _, summary, body string, _ []strin
 
 func startDesktop(t *testing.T) desktop {
 	t.Helper()
+	d := make(desktop, 10)
+	serveDesktop(t, d)
+	return d
+}
+
+// serveDesktop makes a service the desktop's.
+func serveDesktop(t *testing.T, methods any) {
+	t.Helper()
 	conn, err := dbus.ConnectSessionBus()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	d := make(desktop, 10)
-	if err := conn.Export(d, path, service); err != nil {
+	if err := conn.Export(methods, path, service); err != nil {
 		t.Fatal(err)
 	}
 	if reply, err := conn.RequestName(service, dbus.NameFlagDoNotQueue); err != nil || reply != dbus.RequestNameReplyPrimaryOwner {
 		t.Fatal(reply, err)
 	}
-	return d
 }
 
 // hostile is a proposal in which every text is the agent's.
@@ -114,6 +124,29 @@ func TestDesktop(t *testing.T) {
 	}
 }
 
+// silent is a notification service that answers when the test ends.
+type silent struct{ until <-chan struct{} }
+
+// Notify is the method of the service's interface.
+func (s silent) Notify(string, uint32, string, string, string, []string, map[string]dbus.Variant, int32) (uint32, *dbus.Error) {
+	<-s.until
+	return 1, nil
+}
+
+func TestDesktopThatHangs(t *testing.T) {
+	startBus(t)
+	d, err := NewDesktop(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	serveDesktop(t, silent{t.Context().Done()})
+	d.patience = 50 * time.Millisecond
+	if err := d.Notify(t.Context(), hostile()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestNoDesktop(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "nothing"))
 	if _, err := NewDesktop(t.Context()); err == nil || !strings.Contains(err.Error(), "no desktop to notify") {
@@ -157,6 +190,34 @@ func TestHookThatFails(t *testing.T) {
 	cancel()
 	if err := Hook(ctx, "sleep 1000", hostile()); err == nil {
 		t.Error("one that was to end is taken for well")
+	}
+}
+
+// TestHookIsEnded wants nothing of a hook to run when its time is over.
+func TestHookIsEnded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	t.Setenv("FILE", file)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Hook(ctx, `sleep 1000 & echo $! >"$FILE"; wait`, hostile()) }()
+	var pid int
+	for deadline := time.Now().Add(30 * time.Second); pid == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if text, err := os.ReadFile(file); err == nil {
+			pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+	}
+	cancel()
+	if err := <-done; err == nil || pid == 0 {
+		t.Fatalf("%v, process %d", err, pid)
+	}
+	for deadline := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
+		// Where nobody reaps it, it is a zombie.
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("what the hook has started goes on")
+		}
 	}
 }
 
