@@ -53,5 +53,5 @@ func (l *Launcher) snapshotTranscript(ctx context.Context, client *pod.Client, s
 	if err != nil {
 		return fmt.Errorf("transcript of %s: %w", slug, err)
 	}
-	return errors.Join(os.RemoveAll(tree.Transcript()), os.Rename(fresh, tree.Transcript()))
+	return errors.Join(state.Exchange(fresh, tree.Transcript()), os.RemoveAll(fresh))
 }

@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 
 	"github.com/podbottle/podbottle/internal/resolve"
+	"github.com/podbottle/podbottle/internal/state"
 )
 
 // writeContext keeps a copy of the Containerfile and of all that it may copy, so
 // that what is built at a later start is what was seen at the installation.
 func (d *design) writeContext() error {
-	return replaceDir(d.tree.build(), d.tree.dir, func(fresh string) error {
+	return state.ReplaceDir(d.tree.build(), d.tree.dir, func(fresh string) error {
 		reader, writer := io.Pipe()
 		defer reader.Close()
 		go func() { _ = writer.CloseWithError(resolve.WriteContext(writer, d.plan)) }()

@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
 	"github.com/podbottle/podbottle/internal/resolve"
@@ -199,7 +197,7 @@ func (d *design) writeUnits(ctx context.Context, manager *systemd.Manager) error
 		return err
 	}
 	if len(timers) == 0 {
-		if err := errors.Join(manager.Disable(ctx, filepath.Base(timer)), manager.Stop(ctx, filepath.Base(timer)), removeFile(timer)); err != nil {
+		if err := errors.Join(manager.Disable(ctx, filepath.Base(timer)), manager.Stop(ctx, filepath.Base(timer)), ignoreMissing(os.Remove(timer))); err != nil {
 			return err
 		}
 		return manager.Reload(ctx)
@@ -234,7 +232,7 @@ func replaceUnits(dir string, units []quadlet.Unit) error {
 		return err
 	}
 	// Made above the directory that generators read, in the same file system.
-	return replaceDir(dir, filepath.Dir(filepath.Dir(dir)), func(fresh string) error {
+	return state.ReplaceDir(dir, filepath.Dir(filepath.Dir(dir)), func(fresh string) error {
 		for _, u := range units {
 			if err := os.WriteFile(filepath.Join(fresh, u.Name), []byte(u.Text), 0o600); err != nil {
 				return err
@@ -242,33 +240,6 @@ func replaceUnits(dir string, units []quadlet.Unit) error {
 		}
 		return nil
 	})
-}
-
-// replaceDir fills a directory that is made in beside, and puts it in the place of
-// dir, so that whoever reads sees either all of the old files or all of the new.
-func replaceDir(dir, beside string, fill func(fresh string) error) error {
-	fresh, err := os.MkdirTemp(beside, ".podbottle-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(fresh)
-	if err := fill(fresh); err != nil {
-		return err
-	}
-	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return os.Rename(fresh, dir)
-	}
-	if err := unix.Renameat2(unix.AT_FDCWD, fresh, unix.AT_FDCWD, dir, unix.RENAME_EXCHANGE); err != nil {
-		return fmt.Errorf("exchange %s: %w", dir, err)
-	}
-	return nil
-}
-
-func removeFile(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // HowToStart says how a bottle that was installed gets to run.

@@ -71,13 +71,13 @@ func (l *Launcher) unitLeftovers(ctx context.Context, client *pod.Client, manage
 	name := record.Request.Spec.Identity
 	timer := quadlet.TimerUnit(name)
 	list := []leftover{{"stop of the bottle " + name, func(ctx context.Context) error {
-		err := manager.Stop(ctx, append(append([]string{timer}, record.services()...), record.networks()...)...)
+		err := manager.Stop(ctx, append([]string{timer}, record.services()...)...)
 		manager.ResetFailed(ctx, record.services()...)
 		return err
 	}}}
 	if slices.Contains(record.Units, timer) {
 		list = append(list, leftover{"timer " + timer, func(ctx context.Context) error {
-			return errors.Join(manager.Disable(ctx, timer), removeFile(filepath.Join(l.timerDir(), timer)))
+			return errors.Join(manager.Disable(ctx, timer), ignoreMissing(os.Remove(filepath.Join(l.timerDir(), timer))))
 		}})
 	}
 	dir := l.quadletDir(name)

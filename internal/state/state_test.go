@@ -97,6 +97,54 @@ func testWrite(t *testing.T, write func(string, []byte) error) {
 	}
 }
 
+// A directory is there as it was, or as it is to be, and nothing is left beside it.
+func TestReplaceDir(t *testing.T) {
+	beside := t.TempDir()
+	dir := filepath.Join(beside, "dir")
+	names := func(of string) (names []string) {
+		entries, err := os.ReadDir(of)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	replace := func(failure error, files ...string) error {
+		return ReplaceDir(dir, beside, func(fresh string) error {
+			for _, name := range files {
+				if err := os.WriteFile(filepath.Join(fresh, name), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return failure
+		})
+	}
+	failure := errors.New("half way")
+	for _, step := range []struct {
+		files, want []string
+		failure     error
+	}{
+		{files: []string{"a", "gone"}, want: []string{"a", "gone"}},
+		{files: []string{"b"}, want: []string{"a", "gone"}, failure: failure},
+		{files: []string{"a", "b"}, want: []string{"a", "b"}},
+	} {
+		if err := replace(step.failure, step.files...); !errors.Is(err, step.failure) {
+			t.Errorf("%v: %v", step.files, err)
+		}
+		if got := names(dir); !slices.Equal(got, step.want) {
+			t.Errorf("there are %v, want %v", got, step.want)
+		}
+		if got := names(beside); !slices.Equal(got, []string{"dir"}) {
+			t.Errorf("left beside it: %v", got)
+		}
+	}
+	if err := Exchange(filepath.Join(beside, "none"), dir); err == nil || !slices.Equal(names(dir), []string{"a", "b"}) {
+		t.Errorf("exchanged for nothing: %v, %v", names(dir), err)
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	root := t.TempDir()
 	want := Metadata{

@@ -132,10 +132,11 @@ func MakeDir(dir string) error {
 // WriteFile returns. The content is never readable by others, not even while it
 // is written.
 func WriteFile(path string, content []byte) error {
-	if err := renameio.WriteFile(path, content, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(filepath.Dir(path))); err != nil {
+	dir := filepath.Dir(path)
+	if err := renameio.WriteFile(path, content, 0o600, renameio.WithStaticPermissions(0o600), renameio.WithTempDir(dir)); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	return nil
+	return syncWith(dir, unix.Fsync) // its name
 }
 
 // WriteDraft is WriteFile without waiting for the disk, for what the next launch
