@@ -2,7 +2,6 @@ package bottle
 
 import (
 	"archive/tar"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -19,6 +18,7 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/pod"
+	"github.com/podbottle/podbottle/internal/progress"
 	"github.com/podbottle/podbottle/internal/resolve"
 )
 
@@ -273,7 +273,7 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 	defer reader.Close()
 	go func() { _ = writer.CloseWithError(b.write(writer)) }()
 	done := l.Progress.Step("build " + b.name)
-	var output bytes.Buffer
+	var output progress.Tail
 	err = client.Build(ctx, pod.Build{
 		Name:          b.name,
 		Context:       reader,

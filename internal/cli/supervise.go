@@ -1,10 +1,10 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -38,8 +38,8 @@ without a terminal.`,
 			if err != nil {
 				return err
 			}
-			// What taking a bottle down says would be written over the interface.
-			var said bytes.Buffer
+			// What building an image and taking a bottle down say would be written over the interface.
+			var said progress.Tail
 			l.Err, l.Progress = &said, progress.New(&said)
 			bottles := supervisedOnly(l, args)
 			if _, err := bottles(); err != nil {
@@ -64,7 +64,7 @@ without a terminal.`,
 			if outcome != "" {
 				fmt.Fprintln(&said, outcome)
 			}
-			_, _ = s.Err.Write(said.Bytes())
+			_, _ = io.WriteString(s.Err, said.String())
 			return errors.Join(err, problem)
 		},
 	}
