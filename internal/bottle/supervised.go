@@ -95,7 +95,8 @@ func (l *Launcher) restartFirewall(ctx context.Context, slug string) error {
 			return err
 		}
 		defer manager.Close()
-		return l.restartUnit(ctx, manager, slug, blueprint.Pipelock)
+		_, err = l.restartUnit(ctx, manager, slug, blueprint.Pipelock)
+		return err
 	}
 	client, err := pod.Connect(ctx)
 	if err != nil {

@@ -232,36 +232,42 @@ func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record i
 	if err := d.setSecrets(ctx); err != nil {
 		return err
 	}
-	if err := d.restartUnit(ctx, manager, name, blueprint.Egress); err != nil {
+	restarted, err := d.restartUnit(ctx, manager, name, blueprint.Egress)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(d.Err, "Podman has the values of %s, and egress works with them. The other services get theirs when they are started next.\n", name)
+	said := "Podman has the values of %s. It gets them when it is started next.\n"
+	if restarted {
+		said = "Podman has the values of %s, and egress works with them. The other services get theirs when they are started next.\n"
+	}
+	fmt.Fprintf(d.Err, said, name)
 	return nil
 }
 
-// restartUnit restarts one sidecar, if it runs, and waits until it says that it answers.
-func (l *Launcher) restartUnit(ctx context.Context, manager *systemd.Manager, name string, service blueprint.Service) error {
+// restartUnit restarts one sidecar, unless it is stopped, waits until it says that it
+// answers, and tells whether it was restarted. One that is being started may have
+// read its files already.
+func (l *Launcher) restartUnit(ctx context.Context, manager *systemd.Manager, name string, service blueprint.Service) (restarted bool, err error) {
 	unit := quadlet.UnitName(name, string(service)) + ".service"
-	states, err := manager.States(ctx, unit)
-	if err != nil || len(states) == 0 || states[0].Active != "active" {
-		return err
+	if runs, err := manager.Runs(ctx, unit); err != nil || !runs {
+		return false, err
 	}
 	snapshot, err := l.readSnapshot(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	dir, err := l.RuntimeDir(name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	file, ok := snapshot.Ready[string(service)]
 	marker := filepath.Join(dir, file)
 	before := madeAt(marker)
 	if err := manager.Restart(ctx, unit); err != nil || !ok {
-		return err // a program that is not ours has no marker
+		return err == nil, err // a program that is not ours has no marker
 	}
 	if !awaitMarker(ctx, marker, before) {
-		return fmt.Errorf("%s of %s was restarted and is not ready; see podbottle quadlet logs %s --service %s", service, name, name, service)
+		return true, fmt.Errorf("%s of %s was restarted and is not ready; see podbottle quadlet logs %s --service %s", service, name, name, service)
 	}
-	return nil
+	return true, nil
 }

@@ -277,6 +277,7 @@ func checkVerbs(t *testing.T, tr *tree) {
 		t.Errorf("cleanup would remove what is systemd's:\n%s", r.stderr)
 	}
 	tr.podbottle("stop", "e2e-unit").succeed(t)
+	wants(t, tr.podbottle("quadlet", "refresh", "e2e-unit").run(t).stderr, "when it is started next")
 	for kind, names := range hostObjects(t) {
 		for _, name := range names {
 			kept := kind == "secret" || name == "bot-bottle-e2e-unit-home" || kind == "unit"
