@@ -33,10 +33,11 @@ type launch struct {
 	runsc    string // absolute path; empty for crun
 	limits   blueprint.Limits
 	sidecar  pod.Sidecar
-	runtime  string // runtime directory
-	resumed  bool   // the state is an earlier session's: it outlives a failed start
-	units    bool   // for systemd: the bottle may run already under the names it will have
-	standIns bool   // for systemd: values of forwarded variables are not looked up
+	runtime  string          // runtime directory
+	resumed  bool            // the state is an earlier session's or installation's: it outlives a failed start
+	units    bool            // for systemd: the bottle may run already under the names it will have
+	before   *state.Metadata // for systemd: of the installation that there is; nil for none
+	standIns bool            // for systemd: values of forwarded variables are not looked up
 }
 
 // Start runs a bottle to its end, or to the point where its user leaves it, and
@@ -59,10 +60,10 @@ func (l *Launcher) start(ctx context.Context, r Request) (int, error) {
 	if err := s.specify(ctx); err != nil {
 		return 0, err
 	}
+	defer s.unlock()
 	if err := s.prepare(ctx); err != nil {
 		return 0, err
 	}
-	defer s.unlock()
 	if r.DryRun {
 		return 0, errors.Join(s.dryRun(), s.discard())
 	}
@@ -106,7 +107,7 @@ func (s *launch) specify(ctx context.Context) (err error) {
 }
 
 // prepare decides everything: afterwards there is a plan, and files in the state
-// tree, but no Podman object.
+// tree, but no Podman object. The bottle is locked then, or at an error may be.
 func (s *launch) prepare(ctx context.Context) (err error) {
 	if s.firewall, err = firewall(s.request.Firewall, s.Config.Firewall); err != nil {
 		return err
@@ -124,10 +125,16 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	claim := func(slug string) (err error) {
-		if s.lock, err = state.Lock(s.Root, slug); err == nil && s.resumed && !s.units {
-			err = s.pickUp(ctx, slug)
+		if s.lock, err = state.Lock(s.Root, slug); err != nil {
+			return err
 		}
-		return err
+		switch {
+		case s.units:
+			return s.takeOver(slug)
+		case s.resumed:
+			return s.pickUp(ctx, slug)
+		}
+		return nil
 	}
 	s.request.Spec.Firewall = s.firewall.Engine
 	host := s.host(ctx, s.client, s.runsc != "", claim)
@@ -136,7 +143,6 @@ func (s *launch) prepare(ctx context.Context) (err error) {
 		host.Exists = func(string, string) (bool, error) { return false, nil }
 	}
 	if s.plan, err = resolve.Resolve(ctx, host, index, s.request.Spec); err != nil {
-		s.unlock()
 		return err
 	}
 	if s.plan.Supervise != nil {

@@ -217,7 +217,7 @@ func (l *Launcher) Refresh(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.refresh(ctx, manager, record), d.close(true))
+	return errors.Join(d.refresh(ctx, manager, record), d.close(false))
 }
 
 func (d *design) refresh(ctx context.Context, manager *systemd.Manager, record installed) error {

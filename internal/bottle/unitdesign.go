@@ -15,6 +15,7 @@ import (
 	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/quadlet"
 	"github.com/podbottle/podbottle/internal/secret"
+	"github.com/podbottle/podbottle/internal/state"
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
@@ -43,13 +44,11 @@ func (l *Launcher) design(ctx context.Context, client *pod.Client, r UnitRequest
 		return nil, err
 	}
 	d = &design{wanted: r, tree: tree, values: values, launch: &launch{Launcher: l.as(r), request: r.request(), client: client, units: true, standIns: !values}}
-	_, err = os.Stat(filepath.Dir(tree.dir))
-	d.resumed = err == nil
 	if err := d.prepare(ctx); err != nil {
-		d.unlock()
-		if d.lock != nil && !d.resumed {
-			err = errors.Join(err, removeState(l.Root, r.Spec.Identity))
+		if d.lock != nil {
+			err = errors.Join(err, d.putBack())
 		}
+		d.unlock()
 		return nil, err
 	}
 	if err := d.decide(ctx); err != nil {
@@ -58,14 +57,45 @@ func (l *Launcher) design(ctx context.Context, client *pod.Client, r UnitRequest
 	return d, nil
 }
 
-// close gives the bottle's lock back. Unless keep is set, what was written for a
-// bottle that is not installed is removed.
-func (d *design) close(keep bool) error {
+// takeOver looks, once the bottle's lock is held and before anything is written, whether
+// the name has state. That of a bottle of systemd may be written anew.
+func (s *launch) takeOver(name string) error {
+	vacant, err := state.Vacant(s.Root, name)
+	if err != nil {
+		return err
+	}
+	if s.resumed = !vacant; vacant {
+		return nil
+	}
+	if !s.OwnedBySystemd(name) {
+		return fmt.Errorf("there is a bottle %s already, which podbottle list --all shows; say another --name", name)
+	}
+	if meta, err := state.ReadMetadata(s.Root, name); err == nil {
+		s.before = &meta
+	}
+	return nil
+}
+
+// close gives the bottle's lock back. Unless the design is installed, the state is then
+// as it was before.
+func (d *design) close(installed bool) error {
 	defer d.unlock()
-	if keep || d.resumed {
+	if installed {
 		return d.discard()
 	}
-	return removeState(d.Root, d.plan.Slug)
+	return errors.Join(d.discard(), d.putBack())
+}
+
+// putBack makes the state of a bottle that is not installed what it was: that of an
+// earlier installation, or none.
+func (d *design) putBack() error {
+	switch {
+	case !d.resumed:
+		return removeState(d.Root, d.wanted.Spec.Identity)
+	case d.before != nil:
+		return state.WriteMetadata(d.Root, *d.before)
+	}
+	return nil
 }
 
 // decide makes the units of the plan.
@@ -206,8 +236,11 @@ func (d *design) hostOptions(ctx context.Context) (o quadlet.Options, err error)
 	return o, nil
 }
 
-// Generate returns the units of a bottle and leaves nothing behind.
+// Generate returns the units of a bottle that there is not yet, and leaves nothing behind.
 func (l *Launcher) Generate(ctx context.Context, r UnitRequest) (units []quadlet.Unit, err error) {
+	if name := r.Spec.Identity; l.OwnedBySystemd(name) {
+		return nil, fmt.Errorf("bottle %s is installed, in %s; podbottle quadlet diff %s shows what installing it again would change; say another --name for other units", name, l.quadletDir(name), name)
+	}
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return nil, err

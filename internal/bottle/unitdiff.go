@@ -38,7 +38,7 @@ func (l *Launcher) Diff(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	changes, err := d.diff(record)
-	return changes, errors.Join(err, d.close(true))
+	return changes, errors.Join(err, d.close(false))
 }
 
 // diff compares the design with what is installed.

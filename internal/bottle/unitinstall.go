@@ -80,7 +80,8 @@ func (d *design) agree(ctx context.Context) error {
 	return d.makeImages(ctx)
 }
 
-// refuseLive refuses a name under which a bottle runs that is not systemd's.
+// refuseLive refuses a name under which a bottle runs that is not systemd's, and whose
+// state is gone.
 func (d *design) refuseLive(ctx context.Context) error {
 	name := d.plan.Slug
 	if d.OwnedBySystemd(name) {
@@ -88,9 +89,6 @@ func (d *design) refuseLive(ctx context.Context) error {
 	}
 	if _, err := d.client.Find(ctx, name); err == nil {
 		return fmt.Errorf("a bottle %s runs; stop it with podbottle stop %s, or say another --name", name, name)
-	}
-	if d.resumed {
-		return fmt.Errorf("there is a bottle %s already, which podbottle list --all shows; say another --name", name)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/gofrs/flock"
 )
@@ -52,6 +53,20 @@ func Lock(root, slug string) (*BottleLock, error) {
 			return nil, fmt.Errorf("lock bottle %s: %w", slug, closeErr)
 		}
 	}
+}
+
+// Vacant reports whether there is nothing of a bottle but its lock, which the caller
+// holds.
+func Vacant(root, slug string) (bool, error) {
+	t, err := Of(root, slug)
+	if err != nil {
+		return false, err
+	}
+	entries, err := os.ReadDir(t.Dir())
+	if err != nil {
+		return false, fmt.Errorf("state of %s: %w", slug, err)
+	}
+	return len(entries) == 1 && entries[0].Name() == filepath.Base(t.lockFile()), nil
 }
 
 // Unlock gives the lock back. It may be called after Remove.

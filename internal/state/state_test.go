@@ -145,6 +145,24 @@ func TestReplaceDir(t *testing.T) {
 	}
 }
 
+func TestVacant(t *testing.T) {
+	root := t.TempDir()
+	lock, err := Lock(root, "a-x7k2p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	if vacant, err := Vacant(root, "a-x7k2p"); !vacant || err != nil {
+		t.Errorf("with its lock alone: %v, %v", vacant, err)
+	}
+	if err := WriteMetadata(root, Metadata{Identity: "a-x7k2p"}); err != nil {
+		t.Fatal(err)
+	}
+	if vacant, err := Vacant(root, "a-x7k2p"); vacant || err != nil {
+		t.Errorf("with metadata: %v, %v", vacant, err)
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	root := t.TempDir()
 	want := Metadata{

@@ -69,7 +69,38 @@ func TestUnitsWithWrongInput(t *testing.T) {
 	}
 
 	tr.env = values
+	stateOf := func(slug string) string {
+		t.Helper()
+		return command{argv: []string{"bash", "-c", `cd "$1" && find . -type f -exec sha256sum {} + | sort -k2`, "-", filepath.Join(tr.root, "state", slug)}}.succeed(t)
+	}
+	t.Run("the name of a bottle that is kept", func(t *testing.T) {
+		slug := tr.podbottle("start", "worker", "--detach", "--yes").succeed(t)
+		t.Cleanup(func() { tr.podbottle("stop", "--discard", slug).succeed(t) })
+		tr.podbottle("stop", slug).succeed(t)
+		before := stateOf(slug)
+		for _, verb := range []string{"install", "generate"} {
+			r := tr.podbottle("quadlet", verb, "other", "--name", slug).run(t)
+			if r.status != 125 || r.stdout != "" || !strings.Contains(r.stderr, "there is a bottle "+slug+" already") {
+				t.Errorf("%s: %v", verb, r)
+			}
+		}
+		if after := stateOf(slug); after != before {
+			t.Errorf("the state was\n%s\nand is\n%s", before, after)
+		}
+	})
+
 	tr.install(t, name)
+	t.Run("what is not installed again", func(t *testing.T) {
+		before := stateOf(name)
+		r := tr.podbottle("quadlet", "install", "worker", "--name", name, "--label", "mine").run(t)
+		wants(t, r.stderr, "no terminal to ask on")
+		r = tr.podbottle("quadlet", "generate", "worker", "--name", name, "--label", "mine").run(t)
+		wants(t, r.stderr, "is installed", "podbottle quadlet diff "+name)
+		tr.podbottle("quadlet", "diff", name).succeed(t)
+		if after := stateOf(name); after != before {
+			t.Errorf("the state was\n%s\nand is\n%s", before, after)
+		}
+	})
 	tr.env = nil // from here on as in another shell
 	t.Run("a name that is taken", func(t *testing.T) {
 		r := tr.podbottle("quadlet", "install", "other", "--name", name, "--yes").run(t)
