@@ -182,6 +182,18 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// A name that no path can have is refused before a directory of it is made.
+func TestLongName(t *testing.T) {
+	target := t.TempDir()
+	data := build(t, "", tar.Header{Name: "top/" + strings.Repeat("a/", 1<<18) + "x"})
+	if _, err := Unpack(bytes.NewReader(data), target, "top", "top"); err == nil || !strings.Contains(err.Error(), "more than a path can have") {
+		t.Errorf("error: %v", err)
+	}
+	if got := listing(t, target); len(got) > 0 {
+		t.Errorf("left: %q", got)
+	}
+}
+
 // archive/tar writes no sparse files but reads them, expanded.
 func TestSparse(t *testing.T) {
 	for name, h := range map[string]tar.Header{

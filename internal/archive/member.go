@@ -72,9 +72,17 @@ func check(h *tar.Header, only string) (member, error) {
 	return m, nil
 }
 
+// maxName bounds a member's name, in bytes, as PATH_MAX does for the files that are
+// packed (limits.h(0)). An archive could hold names of a mebibyte, and directories that
+// are half a million deep take for ever.
+const maxName = 4095
+
 // localName cleans a member's name. Dot-dot elements are refused even where they
 // cancel out: nobody who means well writes them.
 func localName(name, only string) (string, error) {
+	if len(name) > maxName {
+		return "", fmt.Errorf("a name has %d bytes, more than a path can have; it begins %q", len(name), name[:40])
+	}
 	if name == "" || path.IsAbs(name) || strings.ContainsRune(name, 0) {
 		return "", fmt.Errorf("the name %q is not relative to the target", name)
 	}
@@ -103,7 +111,7 @@ func below(name, only string) string {
 // they go up through directories; behind the name of another link, .. would go up
 // from wherever that leads.
 func staysInside(name, target string) bool {
-	if name == "" || target == "" || path.IsAbs(target) || strings.ContainsRune(target, 0) {
+	if name == "" || target == "" || len(target) > maxName || path.IsAbs(target) || strings.ContainsRune(target, 0) {
 		return false
 	}
 	up, down := 0, false
