@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/gitgate"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/visible"
 )
@@ -78,11 +79,13 @@ func FuzzView(f *testing.F) {
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","event":"request","verdict":"deny","method":"GET","host":"a\u001b]8;;","path":"/\u202e","detail":"\u009b2J","status":403}`))
 	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","event":"proposal","id":"0123","tool":"\u001b[A","asked":{"x":"\u0007"},"justification":"\u2066","by":{"user":"\u001b"}}`))
+	f.Add([]byte(`{"time":"2026-01-02T03:04:05Z","event":"push","repository":"\u001b","updates":[{"ref":"refs/\u202e"}],"findings":[{"reason":"secret","path":"\u0007"}],"detail":"\u009b"}`))
 	f.Add([]byte("{\"event\":\"decision\",\"status\":\"\x7f\x1b[2J\",\"granted\":[1e99,\"\xff\"],\"notes\":\"\u2028\"}"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var way egress.Record
+		var push gitgate.Record
 		var decision Record
-		for _, record := range []fmt.Stringer{&way, &decision} {
+		for _, record := range []fmt.Stringer{&way, &push, &decision} {
 			if json.Unmarshal(line, record) == nil && !visible.Clean(record.String()) {
 				t.Errorf("%q is shown as %q", line, record)
 			}
