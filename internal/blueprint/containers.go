@@ -68,7 +68,9 @@ func (b *Bottle) egress(a Addresses) Container {
 	// pipelock 2.3.0 drops an intercepted HTTP/1.1 connection after each response without
 	// saying so, and what was sent on it meanwhile is lost.
 	preferHTTP2 := b.options.Firewall == pipelock.EnginePipelock
-	return b.sidecar(Egress, b.plan.Egress.Args(a.Pod, len(b.plan.GitGate.Upstreams) > 0, preferHTTP2))
+	return b.sidecar(Egress, b.plan.Egress.Args(a.Pod, egress.Beside{
+		GitGate: len(b.plan.GitGate.Upstreams) > 0, Supervise: b.plan.Supervise != nil, PreferHTTP2: preferHTTP2,
+	}))
 }
 
 func (b *Bottle) firewall() Container {

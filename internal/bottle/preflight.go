@@ -13,6 +13,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/provider"
 	"github.com/podbottle/podbottle/internal/resolve"
 	"github.com/podbottle/podbottle/internal/visible"
 )
@@ -52,9 +53,11 @@ func (s *launch) preflightLines() []preflightLine {
 		{"slug", plan.Slug},
 		{"provider", plan.AgentProvision.Template},
 		{"image", plan.RuntimeImage},
-		{"runtime", s.describeRuntime()},
-		{"firewall", s.firewall.String()},
 	}
+	if plan.AgentProvision.Template == provider.TemplateCommand { // of the others the provider's name says it
+		lines = append(lines, preflightLine{"command", visible.Command(plan.AgentProvision.Command)})
+	}
+	lines = append(lines, preflightLine{"runtime", s.describeRuntime()}, preflightLine{"firewall", s.firewall.String()})
 	add := func(name string, values []string) {
 		if len(values) > 0 {
 			lines = append(lines, preflightLine{name, strings.Join(values, ", ")})
@@ -79,9 +82,18 @@ func (s *launch) preflightLines() []preflightLine {
 		lines = append(lines, preflightLine{"supervise", "on"})
 	}
 	if plan.Workspace != nil {
-		lines = append(lines, preflightLine{"workspace", fmt.Sprintf("a copy of %s: %d files, %s", plan.Workspace.Dir, plan.Workspace.Files, units.HumanSize(float64(plan.Workspace.Bytes)))})
+		lines = append(lines, preflightLine{"workspace", s.describeWorkspace(*plan.Workspace)})
 	}
 	return lines
+}
+
+// describeWorkspace says what the agent has of the user's directory. A resumed one has
+// it in its home, where it was left; the directory is not copied again.
+func (s *launch) describeWorkspace(w resolve.Workspace) string {
+	if s.keptHome {
+		return "as it was left; it began as a copy of " + w.Dir
+	}
+	return fmt.Sprintf("a copy of %s: %d files, %s", w.Dir, w.Files, units.HumanSize(float64(w.Bytes)))
 }
 
 // describeRuntime says under which kernel the agent runs, plainly.

@@ -20,6 +20,9 @@ func (s *launch) pickUp(ctx context.Context, slug string) error {
 	case found.Status == "running", found.Status == "degraded":
 		return fmt.Errorf("bottle %s still runs; come back to it with podbottle attach %s, or take it down first with podbottle stop %s", slug, slug, slug)
 	}
+	if s.keptHome, err = s.client.HasHome(ctx, slug); err != nil {
+		return err
+	}
 	if s.request.DryRun {
 		return nil
 	}
@@ -33,11 +36,7 @@ func (s *launch) pickUp(ctx context.Context, slug string) error {
 			return err
 		}
 	}
-	kept, err := s.client.HasHome(ctx, slug)
-	if err != nil {
-		return err
-	}
-	if !kept {
+	if !s.keptHome {
 		fmt.Fprintf(s.Err, "Warning: the home of %s is gone from Podman; the agent begins with that of its image\n", slug)
 	}
 	runtime, err := s.RuntimeDir(slug)

@@ -35,6 +35,7 @@ type launch struct {
 	sidecar  pod.Sidecar
 	runtime  string          // runtime directory
 	resumed  bool            // the state is an earlier session's or installation's: it outlives a failed start
+	keptHome bool            // and so is the agent's home
 	units    bool            // for systemd: the bottle may run already under the names it will have
 	before   *state.Metadata // for systemd: of the installation that there is; nil for none
 	standIns bool            // for systemd: values of forwarded variables are not looked up

@@ -121,6 +121,9 @@ func printDescription(s Streams, d *resolve.Description) error {
 	}
 	line("provider", d.Provider)
 	line("image", strings.TrimSpace(d.Image+"  "+d.Dockerfile))
+	if len(d.Command) > 0 {
+		line("command", visible.Command(d.Command))
+	}
 	line("env", describeEnv(d.Env)...)
 	line("skills", d.Skills...)
 	if d.PromptLength > 0 {

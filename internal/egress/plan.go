@@ -39,20 +39,28 @@ func (p Plan) ConfigFiles() (map[string][]byte, error) {
 	return map[string][]byte{RoutesFile: routes}, nil
 }
 
-// Args is the sidecar's command line. The proxy listens on the pod's internal
-// address; gitGate says whether the bottle has a git-gate to point at, and preferHTTP2
-// whether the firewall keeps connections of that version alone.
-func (p Plan) Args(pod netip.Addr, gitGate, preferHTTP2 bool) []string {
+// Beside says what egress has beside it in its bottle.
+type Beside struct {
+	GitGate     bool // the answer to a git push can point at it
+	Supervise   bool // the agent can ask for what is refused
+	PreferHTTP2 bool // the firewall keeps connections of that version alone
+}
+
+// Args is the sidecar's command line. The proxy listens on the pod's internal address.
+func (p Plan) Args(pod netip.Addr, beside Beside) []string {
 	args := []string{
 		"egress", "--slug", p.Slug,
 		"--listen", netip.AddrPortFrom(pod, Port).String(),
 		"--firewall", firewallAddress,
 		"--metrics", metricsAddress,
 	}
-	if gitGate {
+	if beside.GitGate {
 		args = append(args, "--git-gate", gitGateURL)
 	}
-	if preferHTTP2 {
+	if beside.Supervise {
+		args = append(args, "--supervise")
+	}
+	if beside.PreferHTTP2 {
 		args = append(args, "--prefer-http2")
 	}
 	return args

@@ -5,11 +5,14 @@ import (
 	"slices"
 )
 
+// TemplateCommand is the template for programs of the bottle's own.
+const TemplateCommand = "command"
+
 // command is any program on any image. A headless session gives it the prompt on
 // standard input.
 func command() definition {
 	return definition{
-		runtime: Runtime{Template: "command"},
+		runtime: Runtime{Template: TemplateCommand},
 		check: func(c Config) error {
 			switch {
 			case c.ForwardHostCredentials:

@@ -18,10 +18,12 @@ type Description struct {
 	Bottle     string `json:"bottle"`
 	BottleFile string `json:"bottle_file,omitempty"` // of a single bottle
 	// Bottles are all that went into Bottle, parents first.
-	Bottles    []string `json:"bottles"`
-	Label      string   `json:"label,omitempty"`
-	Provider   string   `json:"provider"`
-	Image      string   `json:"image"`
+	Bottles  []string `json:"bottles"`
+	Label    string   `json:"label,omitempty"`
+	Provider string   `json:"provider"`
+	Image    string   `json:"image"`
+	// Command is the bottle's own, of the template command.
+	Command    []string `json:"command,omitempty"`
 	Dockerfile string   `json:"dockerfile,omitempty"`
 	// Env holds names and where the values come from, never values.
 	Env          []EnvDescription   `json:"env"`
@@ -105,7 +107,7 @@ func (d *Description) describeProvider(host Host, bottle *manifest.Bottle, spec 
 		return
 	}
 	d.problem(checkRoutes(bottle.Routes, runtime))
-	d.Image, d.Dockerfile = runtime.Image, runtime.Dockerfile
+	d.Image, d.Dockerfile, d.Command = runtime.Image, runtime.Dockerfile, config.Command
 	if config.Dockerfile != "" {
 		d.Image, d.Dockerfile = "bot-bottle-"+config.Template+":<slug>", host.expand(config.Dockerfile, spec.UserCwd)
 	}

@@ -29,6 +29,10 @@ func Guide(p *Plan) []byte {
 	say("HTTP and HTTPS go through the proxy that HTTP_PROXY and HTTPS_PROXY name. There is no DNS and no other way out. It lets requests to these hosts through, some of them only for some paths:")
 	say("")
 	for _, r := range p.Egress.Routes {
+		if r.Port != 0 {
+			say("- %s, also on port %d", r.Host, r.Port)
+			continue
+		}
 		say("- %s", r.Host)
 	}
 	if len(p.Egress.Routes) == 0 {
@@ -67,7 +71,7 @@ func (p *Plan) guideAsking(say func(format string, args ...any)) {
 	say("The MCP server supervise asks a human, who sees exactly what you ask for and may take long. Ask for as little as the task needs, with a plain reason.")
 	say("")
 	say("- egress-block: a host, a path or a method is not allowed")
-	say("- pipelock-block: the firewall refused a request")
+	say("- pipelock-block: the firewall refused a request, or the host is needed on another port than 443 and 80")
 	say("- capability-block: the image lacks something. Give the whole Containerfile: %s with as little changed as possible. Its build sees no files, so COPY takes only from other images and from here-documents; there is no ADD. Write USER root before what needs it. "+
 		"When it is approved this bottle stops, and goes on in the new image with your home as it was", path.Join(home, ContainerfileFile))
 	if p.BuildContext != "" {

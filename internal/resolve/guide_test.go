@@ -15,11 +15,12 @@ func TestGuide(t *testing.T) {
 		Image: "bot-bottle-command:demo",
 		Egress: egress.Plan{Routes: []egress.Route{
 			{Host: "api.example.org", TokenRef: "SECRET_NAME", TokenEnv: "EGRESS_TOKEN_0", AuthScheme: "Bearer", PathAllowlist: []string{"/private/path/"}},
+			{Host: "other.example.org", Port: 8443},
 		}},
 		AgentProvision: provider.Plan{GuestHome: "/home/node"},
 	}
 	text := string(Guide(plan))
-	for _, want := range []string{"- api.example.org\n", "No remote is declared", "Nobody can be asked"} {
+	for _, want := range []string{"- api.example.org\n", "- other.example.org, also on port 8443\n", "No remote is declared", "Nobody can be asked"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}

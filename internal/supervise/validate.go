@@ -3,6 +3,7 @@ package supervise
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
@@ -91,6 +92,9 @@ func validateJustification(s string) error {
 }
 
 func (r EgressRequest) validate() error {
+	if _, _, err := net.SplitHostPort(r.Host); err == nil {
+		return errors.New("host: write the name without a port (pipelock-block takes a URL that has one)")
+	}
 	host, err := normalHost(r.Host)
 	if err != nil {
 		return fmt.Errorf("host: %w", err)

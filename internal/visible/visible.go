@@ -111,6 +111,24 @@ func Marshal(value any) (string, error) {
 	return JSON(text)
 }
 
+// Command is a list of arguments as a shell reads it, made visible as by String.
+func Command(argv []string) string {
+	words := make([]string, 0, len(argv))
+	for _, word := range argv {
+		if word == "" || strings.IndexFunc(word, needsQuotes) >= 0 {
+			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+		words = append(words, word)
+	}
+	return String(strings.Join(words, " "))
+}
+
+// needsQuotes reports whether a shell could take r for more than itself.
+func needsQuotes(r rune) bool {
+	plain := unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_./:=@%+,", r)
+	return !plain
+}
+
 // Cut shortens s to at most limit characters (runes), the last of which then is "…".
 func Cut(s string, limit int) string {
 	for at := range s {

@@ -162,3 +162,17 @@ func TestMarshal(t *testing.T) {
 		t.Error("a function has JSON")
 	}
 }
+
+func TestCommand(t *testing.T) {
+	for want, argv := range map[string][]string{
+		"bash -c 'exec cat'":                   {"bash", "-c", "exec cat"},
+		`sh -c 'echo '\''a'\'' >x' ''`:         {"sh", "-c", "echo 'a' >x", ""},
+		"make CFLAGS=-O2 ./x@1.2:3":            {"make", "CFLAGS=-O2", "./x@1.2:3"},
+		"sh -c 'a<LF><ESC>[2J<U+202E>b'":       {"sh", "-c", "a\n\x1b[2J\u202eb"},
+		"'$(id)' '`id`' 'a;b' '*' '~' '#' '!'": {"$(id)", "`id`", "a;b", "*", "~", "#", "!"},
+	} {
+		if got := Command(argv); got != want {
+			t.Errorf("%q is shown as %s, want %s", argv, got, want)
+		}
+	}
+}

@@ -23,7 +23,7 @@ func TestHeadless(t *testing.T) {
 	if r.status != 0 || r.stdout != "answer\n" {
 		t.Errorf("standard output is more or less than the agent's answer: %v", r)
 	}
-	wants(t, r.stderr, "aside", "agent", "runsc")
+	wants(t, r.stderr, "aside", "agent", "command   bash\n", "runsc")
 	if r := u.input("echo from stdin; exit 4", "start", "fixer", "--headless", "--prompt", "-", "--yes"); r.status != 4 || r.stdout != "from stdin\n" {
 		t.Errorf("prompt from standard input: %v", r)
 	}
@@ -327,4 +327,17 @@ func TestWorkspace(t *testing.T) {
 		t.Errorf("an ignored or linked file was copied: %v", r)
 	}
 	wants(t, r.stderr, "workspace", dir)
+
+	// What the agent left is what it goes on with, whatever is in the directory by now.
+	cmd = u.podbottle("start", "fixer", "--cwd", "--headless", "--prompt", "echo own > kept; exit 3", "--yes")
+	cmd.dir = dir
+	if r := cmd.run(t); r.status != 3 {
+		t.Fatal(r)
+	}
+	writeFile(t, filepath.Join(dir, "later"), "x")
+	r = u.run("resume", u.states()[0], "--headless", "--prompt", "cat kept; ls later", "--yes")
+	if r.stdout != "own\n" || strings.Contains(r.stderr, "a copy of "+dir+":") {
+		t.Errorf("resumed: %v", r)
+	}
+	wants(t, r.stderr, "workspace", "as it was left; it began as a copy of "+dir, "later")
 }

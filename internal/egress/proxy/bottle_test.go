@@ -86,7 +86,7 @@ func newBottleBehind(t testing.TB, host string, handler http.Handler, edit func(
 	agentCA, authority := newAuthority(t)
 	b.trust = agentCA
 	b.proxy = New(Config{
-		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir, PreferHTTP2: b.preferHTTP2,
+		Slug: "test", Authority: authority, Firewall: firewallAddr, Roots: firewallCA, TokenDir: b.tokenDir, PreferHTTP2: b.preferHTTP2, Supervise: true,
 		AgentReady: func() error { b.ready++; return nil }, Audit: b.openAudit(), Log: quiet(),
 	})
 	b.proxy.namesReasons.Store(b.namesReasons)

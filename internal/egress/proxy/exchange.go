@@ -110,7 +110,7 @@ func (x *exchange) refuse(v verdict) {
 		x.route = v.route
 	}
 	answer := refusal{Reason: v.reason, Message: v.detail, Host: x.host, Port: x.port, Path: x.path.escaped, Method: x.r.Method}
-	answer.advise(x.proxy.config.GitGate)
+	answer.advise(x.proxy.config.GitGate, x.proxy.config.Supervise)
 	answer.write(x.w, x.r.Header.Get("Accept"))
 }
 

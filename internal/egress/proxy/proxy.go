@@ -49,6 +49,8 @@ type Config struct {
 	TokenDir string
 	// GitGate is the URL that a refused git push points at; empty when there is none.
 	GitGate string
+	// Supervise says that the agent can ask there for what is refused.
+	Supervise bool
 	// AgentReady is called when the agent's handover reports.
 	AgentReady func() error
 	// IdleTimeout is how long an exchange may stand still; ten minutes if zero.

@@ -48,8 +48,9 @@ func (r Reason) status() int {
 	return http.StatusForbidden
 }
 
-// advise fills in how the refused request could be allowed.
-func (r *refusal) advise(gitGate string) {
+// advise fills in how the refused request could be allowed: what the agent can ask for
+// where there is supervise, and what the operator would write.
+func (r *refusal) advise(gitGate string, supervise bool) {
 	switch r.Reason {
 	case ReasonGitPush:
 		if gitGate != "" {
@@ -57,28 +58,49 @@ func (r *refusal) advise(gitGate string) {
 		} else {
 			r.Ask = "this bottle has no git remotes; the operator declares them in the bottle's manifest under git"
 		}
-	case ReasonHost:
-		r.ask("")
-		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s", r.Host)
+	case ReasonHost, ReasonPort:
+		r.Manifest = r.route("")
 	case ReasonPath, ReasonRule, ReasonExpired:
-		r.ask(r.Path)
-		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      path_allowlist: [%q]", r.Host, r.Path)
-	case ReasonPort:
-		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      port: %d", r.Host, r.Port)
-	case Reason(denial.Host), ReasonFirewall:
-		r.Ask = "call the tool pipelock-block of the MCP server supervise with the failed_url"
+		r.Manifest = r.route(fmt.Sprintf("path_allowlist: [%q]", r.Path))
 	case Reason(denial.Address):
-		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      pipelock: {ssrf_ip_allowlist: [ADDRESS/32]}", r.Host)
+		r.Manifest = r.route("pipelock: {ssrf_ip_allowlist: [ADDRESS/32]}")
 	case ReasonGitFetch:
-		r.Manifest = fmt.Sprintf("egress:\n  routes:\n    - host: %s\n      git: {fetch: true}", r.Host)
+		r.Manifest = r.route("git: {fetch: true}")
+	}
+	if supervise && r.Ask == "" {
+		r.Ask = r.ask()
 	}
 }
 
-func (r *refusal) ask(path string) {
-	r.Ask = fmt.Sprintf("call the tool egress-block of the MCP server supervise with host %q", r.Host)
-	if path != "" {
-		r.Ask += fmt.Sprintf(" and path_allowlist [%q]", path)
+// route is a route of the manifest with one more key.
+func (r *refusal) route(key string) string {
+	text := "egress:\n  routes:\n    - host: " + r.Host
+	if r.otherPort() {
+		text += fmt.Sprintf(":%d", r.Port)
 	}
+	if key != "" {
+		text += "\n      " + key
+	}
+	return text
+}
+
+// otherPort reports whether a route has to name the port.
+func (r *refusal) otherPort() bool { return r.Port != 0 && r.Port != 80 && r.Port != 443 }
+
+// ask says which tool of supervise asks for the request; empty when none does.
+func (r *refusal) ask() string {
+	switch r.Reason {
+	case ReasonHost:
+		if !r.otherPort() { // egress-block opens no other port
+			return fmt.Sprintf("call the tool egress-block of the MCP server supervise with host %q", r.Host)
+		}
+	case ReasonPath, ReasonRule, ReasonExpired:
+		return fmt.Sprintf("call the tool egress-block of the MCP server supervise with host %q and path_allowlist [%q]", r.Host, r.Path)
+	case ReasonPort, Reason(denial.Host), ReasonFirewall:
+	default:
+		return ""
+	}
+	return "call the tool pipelock-block of the MCP server supervise with the failed_url"
 }
 
 // write sends the refusal in the form that the request's Accept header prefers:

@@ -31,6 +31,7 @@ type flags struct {
 	slug, configDir, secretsDir, runDir, stateDir string
 	listen, firewall, metrics                     netip.AddrPort
 	gitGate                                       string
+	supervise                                     bool
 	preferHTTP2                                   bool
 }
 
@@ -42,6 +43,7 @@ func parseFlags(args []string) (flags, error) {
 	set.TextVar(&f.firewall, "firewall", netip.MustParseAddrPort("127.0.0.1:8888"), "address of the firewall")
 	set.TextVar(&f.metrics, "metrics", netip.AddrPort{}, "loopback address of the Prometheus metrics; none by default")
 	set.StringVar(&f.gitGate, "git-gate", "", "URL of git-gate, for the answer to a git push")
+	set.BoolVar(&f.supervise, "supervise", false, "say how the agent can ask for what is refused")
 	set.BoolVar(&f.preferHTTP2, "prefer-http2", false, "send requests in HTTP/1.1 on in HTTP/2 to a firewall that intercepts them")
 	set.StringVar(&f.configDir, "config", "/etc/podbottle", "configuration directory")
 	set.StringVar(&f.secretsDir, "secrets", "/run/podbottle/secrets", "secrets directory")
@@ -91,7 +93,7 @@ func Run(ctx context.Context, args []string) error {
 	}
 	proxy := New(Config{
 		Slug: f.slug, Authority: authority, Firewall: f.firewall, Roots: roots, TokenDir: f.secretsDir,
-		PreferHTTP2: f.preferHTTP2, GitGate: f.gitGate, Audit: records, Log: log,
+		PreferHTTP2: f.preferHTTP2, GitGate: f.gitGate, Supervise: f.supervise, Audit: records, Log: log,
 		AgentReady: func() error { return ready.Mark(f.runDir, ready.Agent) },
 	})
 	breakOpen(proxy)

@@ -204,7 +204,7 @@ func (m Model) answerPrompt(text string) (Model, tea.Cmd) {
 				return m.say(fmt.Sprintf("%q is no period; write one such as 30m or 2h", text), true), nil
 			}
 		}
-		m.subject.period, m.screen = d, detail
+		m.subject.period, m.screen, m.status = d, detail, ""
 		m.look()
 		return m, nil
 	}

@@ -88,6 +88,16 @@ func (o *operator) shows(parts ...string) {
 	}
 }
 
+func (o *operator) hides(parts ...string) {
+	o.Helper()
+	shown := o.model.View()
+	for _, part := range parts {
+		if strings.Contains(shown, part) {
+			o.Errorf("%q is on the screen:\n%s", part, shown)
+		}
+	}
+}
+
 // ask has the agent ask for a path of the one host that it knows.
 func (o *operator) ask() <-chan supervisetest.Answer {
 	o.Helper()
@@ -164,6 +174,7 @@ func TestModifyAndPeriod(t *testing.T) {
 	o.shows("no period")
 	o.press("esc", "f", "30m", "enter")
 	o.shows("until ", "b bottle 30m")
+	o.hides("no period")
 	o.press("m")
 	o.shows("no end")
 	o.press("b", "y")
@@ -337,6 +348,32 @@ func TestAnyWindow(t *testing.T) {
 	o.hears(answer)
 	if !o.quit {
 		t.Error("ctrl-c does not leave")
+	}
+}
+
+// TestTheLastLineIsTheLast has a window that the proposal just fits into.
+func TestTheLastLineIsTheLast(t *testing.T) {
+	o := newOperator(t)
+	answer := o.ask()
+	o.press("enter")
+	if text := o.model.subject.render(80); strings.TrimRight(text, " \n") != text {
+		t.Errorf("the text ends with nothing: %q", text)
+	}
+	lines := o.model.text.TotalLineCount()
+	o.handle(tea.WindowSizeMsg{Width: 80, Height: lines + 4})
+	o.hides("more above", "more below")
+	o.handle(tea.WindowSizeMsg{Width: 80, Height: lines + 3})
+	o.shows("more below")
+	// esc leads to the list from everywhere, and no further.
+	o.press("f", "esc", "esc", "esc")
+	if o.quit {
+		t.Error("esc leaves the interface")
+	}
+	o.press("enter", "r", "no", "enter")
+	o.hears(answer)
+	o.press("q")
+	if !o.quit {
+		t.Error("q does not leave the interface")
 	}
 }
 

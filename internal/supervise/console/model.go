@@ -191,7 +191,7 @@ func (m Model) index(id string) int {
 func (m Model) keyInList(key tea.KeyMsg) (Model, tea.Cmd) {
 	at := m.index(m.chosen)
 	switch key.String() {
-	case "q", "esc":
+	case "q": // and not esc, which gets here from everywhere else
 		return m, tea.Quit
 	case "up", "k":
 		at = max(at-1, 0)

@@ -220,9 +220,9 @@ func (s subject) render(width int) string {
 		}
 	}
 	if v.Diff != "" {
-		b.WriteString("\n" + renderDiff(v.Diff, width) + "\n")
+		b.WriteString("\n" + renderDiff(v.Diff, width))
 	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // renderDiff colours a unified diff.
