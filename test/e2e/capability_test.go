@@ -162,7 +162,7 @@ func TestTheAgentIsTold(t *testing.T) {
 	u.bottle("fixer", "[bash]", route("")+"supervise: true")
 	r := u.run("start", "fixer", "--headless", "--yes", "--prompt", `cd ~; cat "$BOT_BOTTLE_GUIDE" .bot-bottle-containerfile
 		stat -c '%a %U' .bot-bottle-guide.md; curl -sS -o /dev/null -w '%{http_code}\n' "$BOT_BOTTLE_MCP_URL"`)
-	wants(t, r.stdout, "- upstream.test\n", "capability-block", "FROM "+agentImage+"\n", "400 node\n", "405\n")
+	wants(t, r.stdout, "- upstream.test, also on port 8443\n", "capability-block", "FROM "+agentImage+"\n", "400 node\n", "405\n")
 	u.bottle("alone", "[bash]", "")
 	r = u.run("start", "alone", "--headless", "--yes", "--prompt", `cat "$BOT_BOTTLE_GUIDE"; ls -A ~; echo "url=$BOT_BOTTLE_MCP_URL="`)
 	wants(t, r.stdout, "Nobody can be asked", "url==")
