@@ -19,6 +19,7 @@ import (
 	"github.com/podbottle/podbottle/internal/archive"
 	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/egress/proxy"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 	"github.com/podbottle/podbottle/internal/gitgate/gate"
 	"github.com/podbottle/podbottle/internal/handover"
 	"github.com/podbottle/podbottle/internal/pipelock/firewall"
@@ -90,7 +91,7 @@ func main() {
 	}
 	if err := all[name](ctx, args[1:]); err != nil {
 		code, silent := 1, errors.Is(err, gate.ErrRefused)
-		if exit := (*handover.ExitError)(nil); errors.As(err, &exit) {
+		if exit := (*exitstatus.Error)(nil); errors.As(err, &exit) {
 			code, silent = exit.Code, exit.Err == nil
 		}
 		if !silent {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/doctor"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 	"github.com/podbottle/podbottle/internal/pipelock"
 )
 
@@ -29,7 +30,7 @@ func newDoctor(s Streams) *cobra.Command {
 				err = printChecks(s, checks)
 			}
 			if err == nil && !doctor.Healthy(checks) {
-				err = &ExitError{Code: 1}
+				err = &exitstatus.Error{Code: 1}
 			}
 			return err
 		},

@@ -2,10 +2,11 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
+
+	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
 // ExitFailure is the status for podbottle's own failures, as in podman-run(1);
@@ -18,21 +19,6 @@ const exitSignal = 128
 
 // exitUsage is the status for a call without a command.
 const exitUsage = 2
-
-// ExitError ends the command with a status and, when Err is nil, without a message.
-type ExitError struct {
-	Code int
-	Err  error
-}
-
-func (e *ExitError) Error() string {
-	if e.Err != nil {
-		return e.Err.Error()
-	}
-	return fmt.Sprintf("exit status %d", e.Code)
-}
-
-func (e *ExitError) Unwrap() error { return e.Err }
 
 // closedOutput tells whether a command failed only since nobody reads its standard
 // output any more, as in podbottle list | head -1. Programs are silent about that. An
@@ -55,7 +41,7 @@ func exitCode(err error) (int, string) {
 	if closedOutput(err) {
 		return exitSignal + int(syscall.SIGPIPE), ""
 	}
-	var exit *ExitError
+	var exit *exitstatus.Error
 	if errors.As(err, &exit) {
 		if exit.Err == nil {
 			return exit.Code, ""

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
 // onUnits makes a verb that works on one installed bottle.
@@ -83,7 +84,7 @@ func newQuadletDiff(s Streams) *cobra.Command {
 			return err
 		}
 		fmt.Fprint(s.Out, text)
-		return &ExitError{Code: 1}
+		return &exitstatus.Error{Code: 1}
 	})
 	cmd.Long = "Show what an installation would change in the units, as diff -u does. The exit status is 1 when there is a difference."
 	return cmd

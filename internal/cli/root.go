@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
@@ -28,7 +29,7 @@ func Main(version string) int {
 	root := newRoot(streams, version)
 	err := root.ExecuteContext(ctx)
 	if signal := (bottle.SignalError{}); errors.Is(err, errInterrupted) && errors.As(context.Cause(ctx), &signal) {
-		err = &ExitError{Code: exitSignal + int(signal.Signal), Err: signal}
+		err = &exitstatus.Error{Code: exitSignal + int(signal.Signal), Err: signal}
 	}
 	code, message := exitCode(err)
 	if message != "" {
@@ -55,7 +56,7 @@ func signalContext() (context.Context, func()) {
 // says is no output.
 func usage(cmd *cobra.Command, _ []string) error {
 	cmd.SetOut(cmd.ErrOrStderr())
-	return errors.Join(cmd.Usage(), &ExitError{Code: exitUsage})
+	return errors.Join(cmd.Usage(), &exitstatus.Error{Code: exitUsage})
 }
 
 func newRoot(streams Streams, version string) *cobra.Command {

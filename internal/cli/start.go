@@ -11,6 +11,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/config"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 	"github.com/podbottle/podbottle/internal/pipelock"
 )
 
@@ -158,7 +159,7 @@ func launch(ctx context.Context, s Streams, f *launchFlags, r bottle.Request) er
 // podbottle's own, which stands for an error of the teardown.
 func agentStatus(code int, err error) error {
 	if code != 0 {
-		return &ExitError{Code: code, Err: err}
+		return &exitstatus.Error{Code: code, Err: err}
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/exitstatus"
 	"github.com/podbottle/podbottle/internal/pipelock"
 	"github.com/podbottle/podbottle/internal/verify"
 )
@@ -46,7 +47,7 @@ The status is 0 only when every probe held; a probe that could not run did not h
 				return err
 			}
 			if !report.Held {
-				return &ExitError{Code: 1}
+				return &exitstatus.Error{Code: 1}
 			}
 			return nil
 		},

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
 // Statuses of a command that was not run, as shells and podman-exec(1) have them.
@@ -18,22 +20,6 @@ const (
 	statusCannotRun = 126
 	statusNotFound  = 127
 )
-
-// ExitError ends the program with the status of the command beside the agent, and
-// without a message when Err is nil.
-type ExitError struct {
-	Code int
-	Err  error
-}
-
-func (e *ExitError) Error() string {
-	if e.Err != nil {
-		return e.Err.Error()
-	}
-	return fmt.Sprintf("exit status %d", e.Code)
-}
-
-func (e *ExitError) Unwrap() error { return e.Err }
 
 // notRun is the error for a program that cannot be run: with the status that says why
 // where it is a command beside the agent.
@@ -49,7 +35,7 @@ func notRun(name string, err error) error {
 	if e := (*fs.PathError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return &ExitError{Code: code, Err: fmt.Errorf("the image has no program %s: %w", name, err)}
+	return &exitstatus.Error{Code: code, Err: fmt.Errorf("the image has no program %s: %w", name, err)}
 }
 
 // How long input is still read once the command has ended and its input has not: as

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
 func sh(t *testing.T, script string, stdin io.Reader) (int, error) {
@@ -94,7 +96,7 @@ func TestACommandThatCannotBeRun(t *testing.T) {
 		broken:                     {126, "exec format error"},
 	} {
 		err := run(t.Context(), Options{Exec: true, Dir: dir, Argv: []string{name}})
-		var exit *ExitError
+		var exit *exitstatus.Error
 		if !errors.As(err, &exit) || exit.Code != want.status || !strings.Contains(err.Error(), want.says) || strings.Count(err.Error(), name) != 1 {
 			t.Errorf("%s: %v; want status %d and %q", name, err, want.status, want.says)
 		}

@@ -18,6 +18,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
 // Options are the flags of `podbottle-sidecar handover`.
@@ -33,7 +35,7 @@ type Options struct {
 }
 
 // Main parses the arguments and hands the container over. It returns only on error; the
-// end of a command that it ran beside the agent is an ExitError.
+// end of a command that it ran beside the agent is an exitstatus.Error.
 func Main(ctx context.Context, args []string) error {
 	var o Options
 	flags := flag.NewFlagSet("handover", flag.ContinueOnError)
@@ -81,7 +83,7 @@ func run(ctx context.Context, o Options) error {
 		if err != nil || code == 0 {
 			return err
 		}
-		return &ExitError{Code: code}
+		return &exitstatus.Error{Code: code}
 	}
 	return notRun(o.Argv[0], syscall.Exec(program, o.Argv, env)) // #nosec G204 -- this is what the program is for
 }
