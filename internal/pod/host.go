@@ -24,8 +24,7 @@ type host struct {
 // describeHost fills in what the machine says of itself. Podman would say the
 // same, but takes half a second for it.
 func describeHost(h host) (host, error) {
-	delegated := fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%[1]d.slice/user@%[1]d.service/cgroup.controllers", os.Geteuid())
-	controllers, err := readControllers(delegated)
+	controllers, err := DelegatedControllers()
 	if err != nil {
 		return h, err
 	}
@@ -33,6 +32,12 @@ func describeHost(h host) (host, error) {
 	h.selinux = selinux.GetEnabled()
 	h.manager = hasUserManager()
 	return h, nil
+}
+
+// DelegatedControllers are the cgroup controllers, such as memory, that systemd
+// delegates to the user.
+func DelegatedControllers() (map[string]bool, error) {
+	return readControllers(fmt.Sprintf("/sys/fs/cgroup/user.slice/user-%[1]d.slice/user@%[1]d.service/cgroup.controllers", os.Geteuid()))
 }
 
 // readControllers reads cgroup.controllers of cgroups(7); without the file there is none.

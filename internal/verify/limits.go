@@ -12,6 +12,7 @@ import (
 	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/config"
 	"github.com/podbottle/podbottle/internal/egress"
+	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
@@ -79,12 +80,18 @@ func memoryProbe(ctx context.Context, r *run) probe.Result {
 	if err != nil {
 		return incomplete("%v", err)
 	}
+	delegated, err := pod.DelegatedControllers()
+	if err != nil {
+		return incomplete("%v", err)
+	}
 	limit, err := memoryLimit(cgroup)
 	switch {
 	case err != nil:
 		return incomplete("%v", err)
+	case limit == "" && delegated["memory"]:
+		return breach("this host could limit the agent's memory, and nothing does")
 	case limit == "":
-		return result(notEnforced, "no memory limit is set")
+		return result(notEnforced, "no memory controller is delegated")
 	case limit != strconv.Itoa(trialMemory):
 		return breach("the agent may have %s bytes instead of %d", limit, trialMemory)
 	}
