@@ -26,7 +26,7 @@ func copiesProbes() []hostProbe {
 		}, run: copiesProbe, own: true},
 		{Probe: probe.Probe{
 			ID:      "copies.settings",
-			Tried:   "copy out a repository with git's configuration, hooks and attributes, and settings of an editor",
+			Tried:   "copy out a repository with git's configuration, hooks, attributes and submodules, and settings of an editor and of an agent",
 			Control: "the files arrive; an ordinary one is not named",
 			Breach:  "podbottle does not name one of them",
 		}, run: settingsProbe, own: true},

@@ -20,7 +20,8 @@ const (
 
 // Planted are the files of the tree Settings, and whether a program acts on them.
 var Planted = map[string]bool{
-	".git/config": true, ".git/hooks/post-checkout": true, ".gitattributes": true, ".envrc": true, ".vscode/tasks.json": true,
+	".git/config": true, ".git/hooks/post-checkout": true, ".gitattributes": true, ".gitmodules": true, ".envrc": true,
+	".mcp.json": true, ".vscode/tasks.json": true,
 	"main.go": false,
 }
 
