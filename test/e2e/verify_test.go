@@ -48,6 +48,26 @@ func verified(t *testing.T, u *user, program, breakage string, args ...string) (
 	return report.Held, outcomes, seen
 }
 
+// openSockets opens sockets of every kind, as programs of an agent do, and leaves one
+// behind that nobody listens on.
+const openSockets = `
+set -e
+ssh-agent -a "$HOME/agent" >/dev/null
+cd /tmp
+setsid perl -e '
+use Socket;
+sub bound { my ($kind, $name) = @_; my $s; socket($s, AF_UNIX, $kind, 0) && bind($s, pack_sockaddr_un($name)) or die "$name: $!"; push @all, $s; $s }
+listen(bound(SOCK_STREAM, "\0abstract"), 5);
+listen(bound(SOCK_STREAM, "relative"), 5);
+listen(bound(SOCK_SEQPACKET, "/tmp/packets"), 5);
+bound(SOCK_DGRAM, "/tmp/datagrams");
+bound(SOCK_STREAM, "/tmp/left"); close $all[-1];
+sleep 600' </dev/null >/dev/null 2>&1 &
+for i in $(seq 100); do test -S left && break; sleep 0.1; done
+test -S left
+grep -o "@abstract" /proc/net/unix
+`
+
 func TestVerify(t *testing.T) {
 	u := newUser(t)
 	t.Run("runsc", func(t *testing.T) {
@@ -61,8 +81,20 @@ func TestVerify(t *testing.T) {
 			t.Errorf("breaches (-want +got):\n%s", diff)
 		}
 	})
+	u.bottle("fixer", "[bash]", "")
+	for _, runtime := range []string{"runsc", "crun"} {
+		t.Run("sockets of an agent at work, "+runtime, func(t *testing.T) {
+			slug := u.start("fixer", "--runtime", runtime)
+			if r := u.inside(slug, openSockets); r.status != 0 || r.stdout != "@abstract\n" {
+				t.Fatalf("%+v", r)
+			}
+			_, outcomes, _ := verified(t, u, "podbottle", "", slug)
+			if !slices.Contains(outcomes["held"], "host.sockets") || slices.Contains(outcomes["breach"], "host.sockets") {
+				t.Errorf("%v", outcomes)
+			}
+		})
+	}
 	t.Run("junit, of a bottle that runs", func(t *testing.T) {
-		u.bottle("fixer", "[bash]", "")
 		slug := u.start("fixer")
 		r := u.run("verify", slug, "--format", "junit")
 		var suites struct {

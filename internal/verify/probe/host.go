@@ -3,10 +3,8 @@ package probe
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,8 +46,8 @@ func hostProbes() []inside {
 		{Probe{
 			ID:      "host.sockets",
 			Tried:   "look for sockets of the host: Podman, D-Bus, systemd, ssh-agent, gpg-agent, Wayland, X11",
-			Control: "a socket made for it is found",
-			Breach:  "one is there, by path, by variable or by abstract name",
+			Control: "a socket made for it is found, and told for this container's own",
+			Breach:  "one is there that no process of the container has made, by path, by variable or by abstract name",
 			Root:    true,
 		}, hostSockets},
 		{Probe{
@@ -126,63 +124,6 @@ func hostThroughEgress(ctx context.Context, b *bottle) Result {
 
 func hostMetadata(ctx context.Context, b *bottle) Result {
 	return b.refuseHosts(ctx, metadataHosts, 80, 443)
-}
-
-// hostSockets looks for sockets of the host: in the file tree, by the variables
-// that name them, and in the table of abstract ones.
-func hostSockets(ctx context.Context, _ *bottle) Result {
-	dir, err := scratch()
-	if err != nil {
-		return incomplete("no directory for the control: %v", err)
-	}
-	defer os.RemoveAll(dir)
-	own := filepath.Join(dir, "control.sock")
-	listener, err := net.Listen("unix", own)
-	if err != nil {
-		return incomplete("no socket for the control: %v", err)
-	}
-	defer listener.Close()
-	for _, name := range []string{"SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "WAYLAND_DISPLAY", "DISPLAY", "XAUTHORITY", "GPG_AGENT_INFO", "DOCKER_HOST", "CONTAINER_HOST", "XDG_RUNTIME_DIR", "NOTIFY_SOCKET", "LISTEN_FDS"} {
-		if value, ok := os.LookupEnv(name); ok {
-			return breach("the variable %s is set to %q", name, value)
-		}
-	}
-	found := false
-	var foreign []string
-	err = filepath.WalkDir("/", func(path string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if path == "/proc" || path == "/sys" {
-			return fs.SkipDir
-		}
-		if err != nil || d.IsDir() {
-			return nil
-		}
-		// Not the directory's word: for a mount it tells what lies underneath.
-		if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSocket == 0 {
-			return nil
-		}
-		if path == own {
-			found = true
-		} else if !strings.HasSuffix(path, "/control.sock") { // of a probe that runs beside this one
-			foreign = append(foreign, path)
-		}
-		return nil
-	})
-	if err != nil || !found {
-		return incomplete("the socket that was made for the control was not found: %v", err)
-	}
-	abstract, _ := os.ReadFile("/proc/net/unix")
-	for line := range strings.Lines(string(abstract)) {
-		if i := strings.Index(line, " @"); i >= 0 {
-			foreign = append(foreign, strings.TrimSpace(line[i+1:]))
-		}
-	}
-	if len(foreign) > 0 {
-		return breach("sockets: %s", strings.Join(foreign, " "))
-	}
-	return held("no socket in the file tree, none by name").with("a socket made for it was found")
 }
 
 // hostDevices looks for devices of the host, and tries to make some.
