@@ -38,6 +38,15 @@ func (l *Launcher) Cleanup(ctx context.Context, r CleanupRequest) error {
 	if err != nil {
 		return err
 	}
+	var atWork []string // without All these are among what cleanup spares in any case
+	if r.All {
+		if atWork, err = l.atWork(); err != nil {
+			return err
+		}
+	}
+	for _, slug := range atWork {
+		fmt.Fprintf(l.Err, "Left alone: %s, on which another podbottle works. To end it: podbottle stop %s\n", slug, slug)
+	}
 	if len(list) == 0 {
 		fmt.Fprintln(l.Err, "Nothing to clean up.")
 		return nil
@@ -172,6 +181,15 @@ func (l *Launcher) locked(slug string) bool {
 	}
 	_ = lock.Unlock()
 	return false
+}
+
+// atWork names the bottles on which other podbottles work right now.
+func (l *Launcher) atWork() ([]string, error) {
+	slugs, err := state.List(l.Root)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slugs, func(slug string) bool { return !l.locked(slug) }), nil
 }
 
 // restsOfCrashes are what a podbottle that was killed left besides its bottle.

@@ -116,6 +116,9 @@ func TestTerminal(t *testing.T) {
 	screen.tmux("resize-window", "-t", screen.name, "-x", "90", "-y", "25")
 	screen.send("clear; sleep 1; stty size")
 	screen.waitFor("25 90")
+	if r := u.run("cleanup", "--all", "--yes"); !strings.Contains(r.stderr, "Left alone: fixer-") || !strings.Contains(r.stderr, "podbottle stop fixer-") {
+		t.Errorf("cleanup says nothing of the bottle that it left alone: %v", r)
+	}
 	screen.tmux("send-keys", "-t", screen.name, "C-p", "C-q")
 	screen.waitFor("Detached from fixer-")
 	screen.waitFor("status=0")
@@ -172,8 +175,22 @@ func newScreen(t *testing.T, u *user) *screen {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tmux: %v %s", err, out)
 	}
-	t.Cleanup(func() { _ = exec.Command("tmux", "kill-server").Run() })
+	t.Cleanup(s.close)
 	return s
+}
+
+// close hangs up and waits for what ran in the shell: a podbottle takes the bottle
+// of its session down then, and whoever looks at the host has to look afterwards.
+func (s *screen) close() {
+	s.t.Helper()
+	shell := strings.TrimSpace(s.tmux("list-panes", "-t", s.name, "-F", "#{pane_pid}"))
+	children, _ := exec.Command("pgrep", "--parent", shell).Output() // status 1: there are none
+	s.tmux("kill-server")
+	for _, pid := range append(strings.Fields(string(children)), shell) {
+		eventually(s.t, "the process "+pid+" of the screen ends", func() bool {
+			return exec.Command("kill", "-0", pid).Run() != nil
+		})
+	}
 }
 
 func (s *screen) tmux(args ...string) string {
