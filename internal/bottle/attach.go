@@ -73,7 +73,7 @@ func (l *Launcher) Exec(ctx context.Context, name string, command []string) (int
 
 // Logs copies what a service of the bottle printed. Unless raw, its control
 // characters are made visible on a terminal.
-func (l *Launcher) Logs(ctx context.Context, name, service string, follow, raw bool) error {
+func (l *Launcher) Logs(ctx context.Context, name, service string, r pod.LogRange, raw bool) error {
 	client, err := pod.Connect(ctx)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (l *Launcher) Logs(ctx context.Context, name, service string, follow, raw b
 	if !raw {
 		out, errs = visibleWriter{out}, visibleWriter{errs}
 	}
-	return client.Logs(ctx, container, follow, "", out, errs)
+	return client.Logs(ctx, container, r, out, errs)
 }
 
 // visibleWriter makes control characters visible, line by line as logs arrive.

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
+	"github.com/podbottle/podbottle/internal/pod"
 )
 
 func newAttach(s Streams) *cobra.Command {
@@ -90,19 +91,27 @@ With --discard it is removed, also that of a bottle that was stopped before.`,
 
 func newLogs(s Streams) *cobra.Command {
 	var service string
-	var follow, raw bool
+	var r pod.LogRange
+	var raw bool
 	cmd := &cobra.Command{
-		Use:               "logs SLUG",
-		Short:             "Show what the agent or one of its sidecars printed",
+		Use:   "logs SLUG",
+		Short: "Show what the agent or one of its sidecars printed",
+		Example: `  podbottle logs fixer-x7k2p
+  podbottle logs --follow --tail 20 fixer-x7k2p
+  podbottle logs --service egress --since 10m fixer-x7k2p`,
 		Args:              exactArgs(1, "the slug of one bottle; podbottle list shows those there are"),
 		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
-			return l.Logs(ctx, args[0], service, follow, raw)
+			return l.Logs(ctx, args[0], service, r, raw)
 		}),
 	}
 	cmd.Flags().StringVar(&service, "service", "agent", "agent, egress, pipelock, git-gate or supervise")
 	complete(cmd, "service", completeServices)
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the container ends")
+	cmd.Flags().BoolVarP(&r.Follow, "follow", "f", false, "go on until the container ends")
+	cmd.Flags().Var(tailLines{&r.Tail}, "tail", "only this many lines of the end; -1 for all")
+	complete(cmd, "tail", cobra.NoFileCompletions)
+	cmd.Flags().Var(sinceTime{&r.Since}, "since", "only from this time on: 10m for the last ten minutes, 2026-01-31T08:00:00+01:00, 2026-01-31 (in UTC), or Unix seconds")
+	complete(cmd, "since", cobra.NoFileCompletions)
 	cmd.Flags().BoolVar(&raw, "raw", false, "let terminal escapes of the agent through")
 	return cmd
 }

@@ -5,16 +5,27 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"golang.org/x/sync/errgroup"
 )
 
-// Logs copies what a container said, and with follow what it goes on to say.
-func (c *Client) Logs(ctx context.Context, name string, follow bool, tail string, stdout, stderr io.Writer) error {
-	options := new(containers.LogOptions).WithStdout(true).WithStderr(true).WithFollow(follow)
-	if tail != "" {
-		options = options.WithTail(tail)
+// LogRange says which part of a log is wanted. The zero value is all that there is.
+type LogRange struct {
+	Follow bool      // and what is said from now on
+	Tail   string    // at most this many lines of the end, in decimal; empty for all
+	Since  time.Time // nothing that was said before; zero for all
+}
+
+// Logs copies what a container said.
+func (c *Client) Logs(ctx context.Context, name string, r LogRange, stdout, stderr io.Writer) error {
+	options := new(containers.LogOptions).WithStdout(true).WithStderr(true).WithFollow(r.Follow)
+	if r.Tail != "" {
+		options = options.WithTail(r.Tail)
+	}
+	if !r.Since.IsZero() {
+		options = options.WithSince(r.Since.Format(time.RFC3339Nano))
 	}
 	out, errs := make(chan string), make(chan string)
 	group, gctx := errgroup.WithContext(ctx)
@@ -45,7 +56,7 @@ func writeLines(w io.Writer, lines <-chan string) error {
 // lastWords are the last lines of a container's log, for an error message.
 func (c *Client) lastWords(ctx context.Context, name string) string {
 	var text strings.Builder
-	if err := c.Logs(ctx, name, false, "5", &text, &text); err != nil || text.Len() == 0 {
+	if err := c.Logs(ctx, name, LogRange{Tail: "5"}, &text, &text); err != nil || text.Len() == 0 {
 		return "it said nothing; see podbottle logs"
 	}
 	return strings.TrimSpace(text.String())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/podbottle/podbottle/internal/blueprint"
 	"github.com/podbottle/podbottle/internal/breakage"
+	"github.com/podbottle/podbottle/internal/pod"
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
 
@@ -26,7 +27,7 @@ func escapesProbe(ctx context.Context, r *run) probe.Result {
 	var out bytes.Buffer
 	l := r.ownLauncher(&out, &out)
 	for _, service := range []blueprint.Service{blueprint.Agent, blueprint.Egress} {
-		if err := l.Logs(ctx, r.slug, string(service), false, breakage.Has("escapes")); err != nil {
+		if err := l.Logs(ctx, r.slug, string(service), pod.LogRange{}, breakage.Has("escapes")); err != nil {
 			return incomplete("%v", err)
 		}
 	}

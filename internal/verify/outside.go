@@ -125,7 +125,7 @@ func logsProbe(ctx context.Context, r *run) probe.Result {
 			name = pod.ContainerOf(r.slug, blueprint.Service(service))
 		}
 		var text bytes.Buffer
-		if err := r.client.Logs(ctx, name, false, "", &text, &text); err != nil {
+		if err := r.client.Logs(ctx, name, pod.LogRange{}, &text, &text); err != nil {
 			return incomplete("%v", err)
 		}
 		texts["log of "+service] = text.Bytes()

@@ -96,6 +96,16 @@ func TestDetachedBottle(t *testing.T) {
 	if strings.Contains(logs, "\x1b") {
 		t.Error("a terminal escape of the agent reaches the user's terminal")
 	}
+	if last := u.must("logs", "--tail", "1", slug); last == "" || strings.Contains(last, "\n") || !strings.HasSuffix(logs, last) {
+		t.Errorf("the last line of %q is %q", logs, last)
+	}
+	if got := u.must("logs", "--since", "1h", slug); got != logs {
+		t.Errorf("of the last hour: %q", got)
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if got := u.must("logs", "--since", "1s", slug); got != "" {
+		t.Errorf("of the last second: %q", got)
+	}
 	if r := u.run("resume", slug, "--yes"); r.status != 125 {
 		t.Errorf("a running bottle was resumed: %v", r)
 	}
