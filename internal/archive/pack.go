@@ -17,7 +17,7 @@ func Pack(w io.Writer, path, as string, leaveOut func(path string)) error {
 	path = filepath.Clean(path)
 	parent, err := os.OpenRoot(filepath.Dir(path))
 	if err != nil {
-		return err
+		return of(path, err)
 	}
 	defer parent.Close()
 	name := filepath.Base(path)
@@ -26,14 +26,14 @@ func Pack(w io.Writer, path, as string, leaveOut func(path string)) error {
 	}
 	info, err := parent.Lstat(name)
 	if err != nil {
-		return err
+		return of(path, err)
 	}
 	archive := tar.NewWriter(w)
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s is a symbolic link; name what it leads to", path)
 	case info.Mode().IsRegular():
-		err = Tree{Root: parent}.Write(archive, as, Entry{Path: name, Info: info})
+		err = of(path, Tree{Root: parent}.Write(archive, as, Entry{Path: name, Info: info}))
 	case info.IsDir():
 		err = packDir(archive, parent, name, as, info, leaveOut)
 	default:
@@ -48,9 +48,22 @@ func Pack(w io.Writer, path, as string, leaveOut func(path string)) error {
 func packDir(archive *tar.Writer, parent *os.Root, name, as string, info fs.FileInfo, leaveOut func(string)) error {
 	root, err := parent.OpenRoot(name)
 	if err != nil {
-		return err
+		return of(filepath.Join(parent.Name(), name), err)
 	}
 	defer root.Close()
 	tree := Tree{Root: root}
 	return errors.Join(tree.Write(archive, as, Entry{Path: ".", Info: info}), tree.WriteTo(archive, as, leaveOut))
+}
+
+// of is an error of the system with the path as its user knows it, in the place of the
+// system call and of the path below an opened directory.
+func of(path string, err error) error {
+	at, ok := err.(*fs.PathError) //nolint:errorlint // what wraps one has more to say
+	switch {
+	case !ok:
+		return err
+	case errors.Is(at.Err, fs.ErrNotExist):
+		return fmt.Errorf("%s could not be found: %w", path, at.Err)
+	}
+	return fmt.Errorf("%s: %w", path, at.Err)
 }

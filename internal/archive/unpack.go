@@ -83,7 +83,7 @@ func UnpackTo(r io.Reader, dest, name string) (Report, error) {
 func Unpack(r io.Reader, dir, only, as string) (Report, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return Report{}, err
+		return Report{}, of(dir, err)
 	}
 	defer root.Close()
 	staging := ".podbottle-copy-" + rand.Text()
@@ -93,7 +93,7 @@ func Unpack(r io.Reader, dir, only, as string) (Report, error) {
 		}
 	}
 	if err := root.Mkdir(staging, 0o700); err != nil {
-		return Report{}, fmt.Errorf("nothing can be written into %s: %w", dir, err)
+		return Report{}, fmt.Errorf("nothing can be written into %w", of(dir, err))
 	}
 	var report Report
 	inner, err := root.OpenRoot(staging)
@@ -304,9 +304,9 @@ func Place(dest, base string) (dir, name string, err error) {
 	case err == nil && info.IsDir():
 		return dest, base, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return "", "", err
+		return "", "", of(dest, err)
 	case strings.HasSuffix(dest, "/"):
-		return "", "", fmt.Errorf("there is no directory %s", dest)
+		return "", "", fmt.Errorf("there is no directory %s: %w", dest, unix.ENOENT)
 	}
 	return filepath.Dir(dest), filepath.Base(dest), nil
 }

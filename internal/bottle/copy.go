@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 	"strings"
@@ -144,7 +145,7 @@ func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error 
 			return archive.Filter(l.Out, r, name)
 		}
 		report, err = archive.UnpackTo(r, dest, name)
-		return err
+		return onHost(err)
 	})
 	if err == nil && len(report.Settings) > 0 {
 		names := visible.String(strings.Join(report.Settings, ", "))
@@ -190,7 +191,7 @@ func (l *Launcher) copyIn(ctx context.Context, end copyEnd, source string) error
 	if source != "-" {
 		name = archive.Base(source)
 		pack = func() error {
-			return archive.Pack(writer, source, name, func(path string) { fmt.Fprintln(l.Err, visible.String(archive.LeftOut(path))) })
+			return onHost(archive.Pack(writer, source, name, func(path string) { fmt.Fprintln(l.Err, visible.String(archive.LeftOut(path))) }))
 		}
 	}
 	done := make(chan error, 1)
@@ -199,6 +200,14 @@ func (l *Launcher) copyIn(ctx context.Context, end copyEnd, source string) error
 	_ = reader.Close() // whatever is still written goes nowhere
 	if packed := <-done; packed != nil && !errors.Is(packed, syscall.EPIPE) {
 		return packed
+	}
+	return err
+}
+
+// onHost tells a path that is not there from one that is not in the bottle.
+func onHost(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("on the host: %w", err)
 	}
 	return err
 }

@@ -46,10 +46,13 @@ func TestCopyOutOfABottle(t *testing.T) {
 	if r := u.run("cp", slug+":tree", "."); r.status != 125 || !strings.Contains(r.stderr, "is there already") {
 		t.Errorf("the copy was mixed into a directory: %v", r)
 	}
-	for path, want := range map[string]string{"top": "is a symbolic link", "none": "no such file", "/etc/shadow": "permission denied"} {
+	for path, want := range map[string]string{"top": "is a symbolic link", "none/at": "in the bottle: /home/node/none/at could not be found: no such file", "/etc/shadow": "/etc/shadow: permission denied"} {
 		if r := u.run("cp", slug+":"+path, "refused"); r.status != 125 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: %v", path, r)
 		}
+	}
+	if r := u.run("cp", slug+":tree", "gone/tree"); r.status != 125 || !strings.Contains(r.stderr, "on the host: gone could not be found") {
+		t.Errorf("into a directory that is not there: %v", r)
 	}
 	listed := command{argv: []string{"bash", "-c", "podbottle cp " + slug + ":tree - | tar -tv"}, dir: u.cwd, env: []string{"BOT_BOTTLE_ROOT=" + u.root}}.succeed(t)
 	wants(t, listed, "tree/sub/data", "tree/in -> sub/data")
@@ -62,6 +65,9 @@ func TestCopyOutOfABottle(t *testing.T) {
 		t.Fatal(r)
 	}
 	same("kept")
+	if r := u.run("cp", slug+":none", "."); r.status != 125 || !strings.Contains(r.stderr, "in the bottle: /home/node/none could not be found") {
+		t.Errorf("out of a kept home that has it not: %v", r)
+	}
 	if r := u.run("cp", slug+":/etc/hostname", "."); r.status != 125 || !strings.Contains(r.stderr, "only its agent's home") {
 		t.Errorf("out of a container that is gone: %v", r)
 	}
@@ -95,6 +101,9 @@ func TestCopyIntoABottle(t *testing.T) {
 		if r := u.run("cp", "dir", slug+":"+dest); r.status != 125 || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: %v", dest, r)
 		}
+	}
+	if r := u.run("cp", "missing", slug+":"); r.status != 125 || !strings.Contains(r.stderr, "on the host: missing could not be found: no such file") {
+		t.Errorf("from a path that is not there: %v", r)
 	}
 	archive := u.podbottle("cp", "-", slug+":dir")
 	archive.stdin = command{argv: []string{"tar", "-c", "big"}, dir: u.cwd}.succeed(t)
