@@ -283,10 +283,10 @@ func (l *Launcher) buildImage(ctx context.Context, client *pod.Client, b imageBu
 		Offline:       b.offline,
 	}, io.MultiWriter(l.Progress.Writer(), &output))
 	done(err)
-	if err != nil {
+	if err != nil && !l.Progress.Shown() {
 		return fmt.Errorf("%w\n%s", err, lastLines(output.String(), 5))
 	}
-	return nil
+	return err
 }
 
 func (b imageBuild) labels() map[string]string {

@@ -40,7 +40,7 @@ without a terminal.`,
 			}
 			// What building an image and taking a bottle down say would be written over the interface.
 			var said progress.Tail
-			l.Err, l.Progress = &said, progress.New(&said)
+			l.Err, l.Progress = &said, progress.Steps(&said)
 			bottles := supervisedOnly(l, args)
 			if _, err := bottles(); err != nil {
 				return err

@@ -20,6 +20,7 @@ import (
 type Status struct {
 	w    io.Writer
 	spin *spinner.Spinner // nil without a terminal
+	dull bool             // text is not passed through
 
 	mu sync.Mutex
 }
@@ -32,6 +33,13 @@ func New(w io.Writer) *Status {
 	}
 	return s
 }
+
+// Steps shows only which steps there were, for where text that passes through would be
+// read by nobody, or too late.
+func Steps(w io.Writer) *Status { return &Status{w: w, dull: true} }
+
+// Shown tells whether what is written to Writer is shown.
+func (s *Status) Shown() bool { return !s.dull }
 
 // Step starts a step and returns what ends it.
 func (s *Status) Step(name string) func(error) {
@@ -57,7 +65,12 @@ func (s *Status) Step(name string) func(error) {
 }
 
 // Writer passes text, such as a builder's output, through while a step runs.
-func (s *Status) Writer() io.Writer { return lines{s} }
+func (s *Status) Writer() io.Writer {
+	if s.dull {
+		return io.Discard
+	}
+	return lines{s}
+}
 
 type lines struct{ s *Status }
 

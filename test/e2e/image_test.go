@@ -52,3 +52,21 @@ func TestOwnContainerfile(t *testing.T) {
 	}
 	u.must("stop", "--discard", u.start("own")) // what is gone is made again
 }
+
+// What the builder says of a build that fails is printed once, and does not reach the
+// terminal as what it is.
+func TestFailingBuildIsShownOnce(t *testing.T) {
+	u := newUser(t)
+	file := filepath.Join(u.cwd, "Containerfile")
+	writeFile(t, file, "FROM "+agentImage+"\nRUN printf '%s\\033[31m%s\\n' broken here >&2; exit 3\n")
+	u.write("bottles/own.md", "---\nagent_provider: {template: command, dockerfile: "+file+", command: [bash]}\n---\n")
+	u.write("agents/own.md", "---\nbottle: own\n---\n")
+	r := u.run("start", "own", "--detach", "--yes")
+	if r.status != 125 || strings.Count(r.stderr, "broken<ESC>[31mhere") != 1 || strings.Contains(r.stderr, "\x1b") {
+		t.Errorf("start: %v", r)
+	}
+	wants(t, r.stderr, "cannot be built", "exit status 3")
+	if r := u.run("verify", "own"); r.status != 125 || strings.Count(r.stderr, "broken<ESC>[31mhere") != 1 || strings.Contains(r.stderr, "\x1b") {
+		t.Errorf("verify: %v", r)
+	}
+}
