@@ -1,11 +1,13 @@
 package bottle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 
 	"github.com/podbottle/podbottle/internal/pod"
@@ -16,6 +18,31 @@ import (
 type leftover struct {
 	what   string // such as "pod bot-bottle-x-pod"
 	remove func(context.Context) error
+}
+
+// imageID is an image without a name.
+var imageID = regexp.MustCompile(`^image (?:sha256:)?([0-9a-f]{64})$`)
+
+// shown are the lines for a list: an ID in them is cut to 12 digits as podman cuts it,
+// or to as many as tell it from the others.
+func shown(list []leftover) []string {
+	lines := make([]string, len(list))
+	for digits := 12; ; digits++ {
+		full := map[string]string{} // by what is left of it
+		unique := true
+		for i, item := range list {
+			lines[i] = item.what
+			if match := imageID.FindStringSubmatch(item.what); match != nil {
+				id := match[1]
+				lines[i] = "image " + id[:digits]
+				unique = unique && cmp.Or(full[lines[i]], id) == id
+				full[lines[i]] = id
+			}
+		}
+		if unique {
+			return lines
+		}
+	}
 }
 
 // CleanupRequest says how far a cleanup goes.
@@ -51,8 +78,8 @@ func (l *Launcher) Cleanup(ctx context.Context, r CleanupRequest) error {
 		fmt.Fprintln(l.Err, "Nothing to clean up.")
 		return nil
 	}
-	for _, item := range list {
-		fmt.Fprintln(l.Err, " ", item.what)
+	for _, line := range shown(list) {
+		fmt.Fprintln(l.Err, " ", line)
 	}
 	if r.DryRun {
 		return nil

@@ -40,8 +40,8 @@ func (l *Launcher) Uninstall(ctx context.Context, name string, yes bool) error {
 	if err != nil {
 		return err
 	}
-	for _, item := range list {
-		fmt.Fprintln(l.Err, " ", item.what)
+	for _, line := range shown(list) {
+		fmt.Fprintln(l.Err, " ", line)
 	}
 	return l.removeAll(ctx, list, yes)
 }
