@@ -46,7 +46,7 @@ type Reason string
 const (
 	ReasonRefreshed   Reason = "refreshed"    // new content came from the remote
 	ReasonUnchanged   Reason = "unchanged"    // the mirror has what the remote has
-	ReasonForwarded   Reason = "forwarded"    // the push is clean and goes to the remote now
+	ReasonForwarded   Reason = "forwarded"    // the push is clean, or let through, and goes to the remote now
 	ReasonLanded      Reason = "landed"       // the remote accepted it
 	ReasonAllowedOnce Reason = "allowed-once" // an operator decided
 

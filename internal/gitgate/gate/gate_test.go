@@ -388,7 +388,8 @@ func TestAnOperatorAllowsOnePush(t *testing.T) {
 		t.Error("another push has the same ID")
 	}
 	b.git("app", "reset", "-q", "--hard", secret)
-	if out := b.git("app", "push", "origin", "HEAD:refs/heads/x"); !strings.Contains(out, "an operator let this push through, once") {
+	if out := b.git("app", "push", "origin", "HEAD:refs/heads/x"); !strings.Contains(out, "an operator let this push through, once") ||
+		!strings.Contains(out, "let through with 1 finding; pushing to ") || strings.Contains(out, "nothing found") {
 		t.Errorf("the agent reads\n%s", out)
 	}
 	// Once: from the same state to the same state it is refused again.

@@ -177,7 +177,7 @@ func (p *push) forward(life context.Context) (gitgate.Reason, error) {
 	attempt.Verdict, attempt.Reason = gitgate.VerdictAllow, gitgate.ReasonForwarded
 	err = p.gate.record(attempt, p.start)
 	if err == nil {
-		p.say(fmt.Sprintf("nothing found in %d new objects; pushing to %s", p.record.Objects, m.repo.Address()))
+		p.say(fmt.Sprintf("%s; pushing to %s", p.found(), m.repo.Address()))
 		err = p.send(life)
 	}
 	if err != nil {
@@ -199,6 +199,18 @@ func (p *push) forward(life context.Context) (gitgate.Reason, error) {
 	}()
 	p.gate.tidy(life, m)
 	return gitgate.ReasonLanded, nil
+}
+
+// found says what was found in a push that goes to the remote.
+func (p *push) found() string {
+	switch n := p.record.FindingCount; n {
+	case 0:
+		return fmt.Sprintf("nothing found in %d new objects", p.record.Objects)
+	case 1:
+		return "let through with 1 finding"
+	default:
+		return fmt.Sprintf("let through with %d findings", n)
+	}
 }
 
 // receivePackEnd bounds how long git receive-pack takes to set the refs of a push
