@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 )
 
@@ -23,6 +24,8 @@ type Tree struct {
 	// Ignore says whether a name is left out, and for a directory whether all below it
 	// is, too; nil takes everything.
 	Ignore func(name string) (ignored, below bool, err error)
+	// Reserved begins names that cannot go along, and are given to leaveOut; empty for none.
+	Reserved string
 }
 
 // Entry is one file, directory or link that is taken.
@@ -33,9 +36,8 @@ type Entry struct {
 }
 
 // Walk calls visit for everything that is taken, parents first. What is removed
-// meanwhile is not there. Links that lead
-// out of the tree, and what is neither file, directory nor link, are given to
-// leaveOut instead.
+// meanwhile is not there. Links that lead out of the tree, reserved names, and what
+// is neither file, directory nor link, are given to leaveOut instead.
 func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
 	return fs.WalkDir(t.Root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -56,6 +58,13 @@ func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
 			case ignored:
 				return nil
 			}
+		}
+		if t.Reserved != "" && strings.HasPrefix(d.Name(), t.Reserved) {
+			leaveOut(name)
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
 		}
 		info, err := d.Info()
 		if errors.Is(err, fs.ErrNotExist) {

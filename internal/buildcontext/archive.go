@@ -13,7 +13,8 @@ import (
 type Size struct {
 	Files int   `json:"files"` // with links, without directories
 	Bytes int64 `json:"bytes"`
-	// LeftOut are links that lead out of the directory, and sockets, pipes and devices.
+	// LeftOut are links that lead out of the directory, sockets, pipes and devices, and
+	// what has a name that no image can hold.
 	LeftOut []string `json:"left_out,omitempty"`
 }
 
@@ -35,7 +36,7 @@ func (c *Context) Size() (Size, error) {
 // WriteTo adds the directory's content to an archive, below prefix. Permissions
 // stay, set-user-ID and the like do not, and everything belongs to the agent.
 func (c *Context) WriteTo(w *tar.Writer, prefix string) error {
-	err := c.tree().WriteTo(w, prefix, func(string) {})
+	err := c.tree().WriteTo(w, prefix, func(name string) { breakLeftOut(c.root, w, prefix, name) })
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; name it in .containerignore or change its mode", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/moby/patternmatcher/ignorefile"
 
 	"github.com/podbottle/podbottle/internal/archive"
+	"github.com/podbottle/podbottle/internal/breakage"
 )
 
 // maxIgnoreFile bounds an ignore file, in bytes.
@@ -107,9 +108,18 @@ func (c *Context) readSmall(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxIgnoreFile))
 }
 
-// tree is the directory without what the ignore file names.
+// whiteout begins names that mean the absence of a file in an image's layer (OCI image
+// specification, layer.md, Whiteouts). A file of such a name gets lost or takes another
+// with it, and one of the name .wh... keeps the layer from being made.
+const whiteout = ".wh."
+
+// tree is the directory without what the ignore file names, and without what no image
+// can hold.
 func (c *Context) tree() archive.Tree {
-	t := archive.Tree{Root: c.root}
+	t := archive.Tree{Root: c.root, Reserved: whiteout}
+	if breakage.Has("whiteout") {
+		t.Reserved = ""
+	}
 	if c.matcher != nil {
 		results := map[string]patternmatcher.MatchInfo{}
 		t.Ignore = func(name string) (bool, bool, error) {

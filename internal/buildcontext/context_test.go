@@ -70,6 +70,7 @@ func TestWriteTo(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"../secret": "SECRET", "a": "1", "sub/b": "2", "sub/up": "-> ../a", "in": "-> sub/b", "dangling": "-> none",
 		"abs": "-> /etc/passwd", "out": "-> ../secret", "sub/out": "-> ../../secret", "dirlink": "-> ..", "pipe": "|",
+		".wh...": "", "sub/.wh.b": "", ".wh..wh..opq/x": "",
 	})
 	if err := os.Chmod(filepath.Join(dir, "a"), 0o4755); err != nil {
 		t.Fatal(err)
@@ -87,7 +88,7 @@ func TestWriteTo(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	size, err := c.Size()
-	if err != nil || size.Files != 5 || size.Bytes != 2 || !slices.Equal(size.LeftOut, []string{"abs", "dirlink", "out", "pipe", "sub/out"}) {
+	if err != nil || size.Files != 5 || size.Bytes != 2 || !slices.Equal(size.LeftOut, []string{".wh...", ".wh..wh..opq", "abs", "dirlink", "out", "pipe", "sub/.wh.b", "sub/out"}) {
 		t.Errorf("%+v, %v", size, err)
 	}
 }
