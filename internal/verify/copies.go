@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -78,7 +77,7 @@ func copiesProbe(ctx context.Context, r *run) probe.Result {
 		}
 	}
 	breakCopies(dir)
-	switch found, err := escaped(dir); {
+	switch found, err := probe.Escaped(dir); {
 	case err != nil:
 		return incomplete("the copies cannot be looked at: %v", err)
 	case found != "":
@@ -88,40 +87,6 @@ func copiesProbe(ctx context.Context, r *run) probe.Result {
 		return breach("a file beside the copies is %q now: %v", text, err)
 	}
 	return held("an ordinary tree arrived", "%d hostile trees: %d refused, the others without what was hostile", len(trees)-2, refused)
-}
-
-// escaped says what of a copy leads out of dir or is more than a file; empty for nothing.
-func escaped(dir string) (found string, err error) {
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return "", err
-	}
-	err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := os.Lstat(path)
-		if err != nil {
-			return err
-		}
-		real, linkErr := filepath.EvalSymlinks(path)
-		switch mode := info.Mode(); {
-		case mode.Type()&^(fs.ModeDir|fs.ModeSymlink) != 0, mode&(fs.ModeSetuid|fs.ModeSetgid) != 0:
-			found = path + " is a " + mode.String()
-		case linkErr == nil && real != dir && !strings.HasPrefix(real, dir+"/"):
-			found = path + " leads to " + real
-		case mode.Type() == fs.ModeSymlink && linkErr != nil:
-			if to, _ := os.Readlink(path); filepath.IsAbs(to) || strings.Contains(to, "..") {
-				found = path + " leads to " + to
-			}
-		case mode.IsRegular() && info.Size() > 1<<30:
-			found = path + " is larger than what was sent"
-		}
-		if found != "" {
-			return fs.SkipAll
-		}
-		return nil
-	})
-	return found, err
 }
 
 // settingsProbe copies a repository out on whose files programs of the host act.

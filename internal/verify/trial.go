@@ -87,7 +87,9 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	r.other, err = r.startOne(ctx, agent, workspace)
+	if r.other, r.blocked = r.startOne(ctx, agent, workspace); r.blocked != nil {
+		r.other, err = r.startOne(ctx, agent, "")
+	}
 	return err
 }
 
@@ -335,7 +337,12 @@ func (r *run) reach(ctx context.Context, slug string, targets ...probe.Target) (
 
 // part runs a piece of a probe in the agent's container, as the agent (probe.Main).
 func (r *run) part(ctx context.Context, output any, args ...string) error {
-	return r.exec(ctx, r.summary.Container, blueprint.AgentUser, append([]string{blueprint.Handover, "probe"}, args...), nil, output)
+	return r.partIn(ctx, r.summary.Container, output, args...)
+}
+
+// partIn is part in a container of the other bottle.
+func (r *run) partIn(ctx context.Context, container string, output any, args ...string) error {
+	return r.exec(ctx, container, blueprint.AgentUser, append([]string{blueprint.Handover, "probe"}, args...), nil, output)
 }
 
 // exec runs one of our own programs in a container, gives it input as JSON, unless that

@@ -45,6 +45,7 @@ type run struct {
 
 	slug      string
 	other     string   // a second bottle of verify's, which nothing is done to; empty for none
+	blocked   error    // what kept it from starting on its working directory
 	own       bool     // verify started the bottle
 	ended     bool     // and has taken it down
 	dir       string   // temporary; holds the state tree of verify's own bottle
@@ -63,7 +64,7 @@ type run struct {
 func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	r := &run{launcher: l, options: o, mark: "pbv" + random(6)}
 	r.token, r.secret, r.plain = "pbtoken"+random(20), "pbsecret"+random(20), "pbplain"+random(8)
-	r.ordinary, r.canary = "pbordinary"+random(8), "pbcanary"+random(20)
+	r.ordinary, r.canary = "pbordinary"+random(8)+everyByte(), "pbcanary"+random(20)
 	started := time.Now()
 	var err error
 	if r.client, err = pod.Connect(ctx); err != nil {

@@ -129,14 +129,14 @@ var broken = []struct {
 	{name: "secrets", breakage: "environment,arguments,secret,socket,loopback,dumps,state,modes,copies,settings,workspace,escapes,detached,leftovers", want: []string{
 		"copies.settings", "copies.trees", "copies.workspace", "host.loopback", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
 		"secret.arguments", "secret.environment", "secret.files",
-	}, seen: map[string]string{"host.loopback": "arrived at the host's loopback"}},
-	{name: "egress", breakage: "open,wide", want: []string{
-		"dns.https", "egress.fronting", "egress.hosts", "egress.http2", "egress.methods", "egress.paths", "egress.ports", "egress.push", "egress.smuggling", "egress.special", "egress.unlisted",
+	}, seen: map[string]string{"host.loopback": "arrived at the host's loopback", "copies.workspace": "what a link leads to came along"}},
+	{name: "egress", breakage: "open,wide,as-it-is", want: []string{
+		"copies.workspace", "dns.https", "egress.fronting", "egress.hosts", "egress.http2", "egress.methods", "egress.paths", "egress.ports", "egress.push", "egress.smuggling", "egress.special", "egress.unlisted",
 		"host.egress", "host.metadata", "pod.loopback", "pod.others", "pod.ports", "secret.reflected",
-	}},
-	{name: "routes and filter", breakage: "unlisted,paths,reflection,special,default-seccomp", want: []string{
-		"egress.http2", "egress.paths", "egress.smuggling", "egress.special", "egress.unlisted", "kernel.keys", "kernel.nested", "net.families", "net.vsock", "secret.reflected",
-	}, seen: map[string]string{"kernel.keys": "reached: link by number, session keyring"}},
+	}, seen: map[string]string{"copies.workspace": "in the bottle /home/node/workspace/absolute leads to "}},
+	{name: "routes and filter", breakage: "unlisted,paths,reflection,special,default-seccomp,whiteout", want: []string{
+		"copies.workspace", "egress.http2", "egress.paths", "egress.smuggling", "egress.special", "egress.unlisted", "kernel.keys", "kernel.nested", "net.families", "net.vsock", "secret.reflected",
+	}, seen: map[string]string{"copies.workspace": "no bottle can be started on it", "kernel.keys": "reached: link by number, session keyring"}},
 }
 
 func TestVerifyFindsWhatIsBroken(t *testing.T) {

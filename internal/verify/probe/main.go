@@ -27,6 +27,7 @@ func parts() map[string]part {
 		"detach":    detach,
 		"fork":      fork,
 		"hold":      hold,
+		"look":      lookAt,
 		"listening": func(context.Context, []string) (any, error) { return listeners() },
 		"nested":    func(context.Context, []string) (any, error) { return tryNested(), nil },
 		"plant":     plantTrees,
