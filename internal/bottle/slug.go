@@ -76,6 +76,15 @@ func (l *Launcher) find(ctx context.Context, client *pod.Client, name string) (p
 	return pod.Summary{Slug: slug}, fmt.Errorf("bottle %s %w; go on with it by %s", slug, errNotHeld, onward)
 }
 
+// Running returns the bottle that runs and that name stands for.
+func (l *Launcher) Running(ctx context.Context, client *pod.Client, name string) (pod.Summary, error) {
+	found, err := l.find(ctx, client, name)
+	if err == nil && found.Status != "running" && found.Status != "degraded" {
+		err = fmt.Errorf("bottle %s does not run, it is %s; podbottle list says more", found.Slug, found.Status)
+	}
+	return found, err
+}
+
 // findKept returns the slug that name stands for, before all out of the bottles that
 // have state and do not run.
 func (l *Launcher) findKept(ctx context.Context, client *pod.Client, name string) (string, error) {

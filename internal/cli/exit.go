@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/exitstatus"
 )
 
@@ -47,6 +48,10 @@ func exitCode(err error) (int, string) {
 			return exit.Code, ""
 		}
 		return exit.Code, exit.Err.Error()
+	}
+	var interrupted bottle.SignalError
+	if errors.As(err, &interrupted) {
+		return exitSignal + int(interrupted.Signal), err.Error()
 	}
 	return ExitFailure, err.Error()
 }

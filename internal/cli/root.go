@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +39,11 @@ func Main(version string) int {
 	return code
 }
 
+// sameSignal is how long after a signal another one is no second: timeout(1) sends its
+// signal to the program and to its process group, and a terminal that closes hangs up
+// after the shell did.
+const sameSignal = 300 * time.Millisecond
+
 // signalContext ends on SIGINT, SIGTERM or SIGHUP, with the signal as its cause.
 // A second signal ends the process at once.
 func signalContext() (context.Context, func()) {
@@ -46,8 +52,9 @@ func signalContext() (context.Context, func()) {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		s := <-signals
-		signal.Stop(signals)
 		cancel(bottle.SignalError{Signal: s.(syscall.Signal)})
+		time.Sleep(sameSignal)
+		signal.Stop(signals)
 	}()
 	return ctx, func() { cancel(nil) }
 }

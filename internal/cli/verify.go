@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
@@ -20,7 +22,9 @@ func newVerify(s Streams) *cobra.Command {
 Without an argument a bottle of its own is started, with an agent's name one of that
 agent, in the place of its program. A bottle that runs is entered and goes on running.
 
-The status is 0 only when every probe held; a probe that could not run did not hold.`,
+The status is 0 only when every probe held; a probe that could not run did not hold.
+It is 1 when one did not, and 125 when the bottle could not be attacked at all: then
+there is no report.`,
 		Example: `  podbottle verify
   podbottle verify fixer --format junit >verify.xml`,
 		Args:              atMostOne("the name of one agent or the slug of one bottle"),
@@ -36,7 +40,9 @@ The status is 0 only when every probe held; a probe that could not run did not h
 				return err
 			}
 			if len(args) > 0 {
-				o.Target = args[0]
+				if o.Target = args[0]; o.Target == "" {
+					return errors.New("the name of the agent or the slug is empty")
+				}
 			}
 			o.Firewall = bottle.FirewallChoice{Engine: pipelock.Engine(firewall)}
 			report, err := verify.Run(cmd.Context(), l, o)

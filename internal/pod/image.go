@@ -135,7 +135,7 @@ func buildOutput(r io.Reader, out io.Writer) error {
 		case err != nil:
 			return err
 		case message.Error != nil:
-			return errors.New(message.Error.Message)
+			return errors.New(strings.TrimSpace(message.Error.Message))
 		}
 		if _, err := io.WriteString(out, message.Stream); err != nil {
 			return err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -33,23 +34,43 @@ const (
 // open finds the bottle, or starts one.
 func (r *run) open(ctx context.Context) error {
 	if r.options.Target != "" {
-		running, err := r.client.List(ctx)
-		if err != nil {
+		found, err := r.launcher.Running(ctx, r.client, r.options.Target)
+		if err == nil && found.Slug == r.options.Target {
+			return r.enter(found)
+		}
+		index, indexErr := manifest.Open(r.launcher.Root, r.launcher.Cwd)
+		switch {
+		case indexErr == nil && slices.Contains(index.AgentNames(), r.options.Target): // also where a slug begins so
+		case err == nil:
+			return r.enter(found)
+		case !errors.Is(err, pod.ErrNoBottle):
 			return err
-		}
-		if slices.ContainsFunc(running, func(s pod.Summary) bool { return s.Slug == r.options.Target }) {
-			r.slug = r.options.Target
-			return nil
-		}
-		index, err := manifest.Open(r.launcher.Root, r.launcher.Cwd)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(index.AgentNames(), r.options.Target) {
+		case indexErr != nil:
+			return indexErr
+		default:
 			return fmt.Errorf("%s: %w", r.options.Target, errNoTarget)
+		}
+		if r.options.Image != "" {
+			return errors.New("--image is for a bottle of verify's own, and an agent's image is in its manifest; leave one of them out")
 		}
 	}
 	return r.start(ctx)
+}
+
+// enter takes a bottle that runs as it is.
+func (r *run) enter(found pod.Summary) error {
+	for _, flag := range []struct{ name, value, has string }{
+		{"--runtime", r.options.Runtime, found.Runtime},
+		{"--firewall", string(r.options.Firewall.Engine), found.Firewall},
+		{"--image", r.options.Image, "an image"},
+	} {
+		if flag.value != "" {
+			return fmt.Errorf("%s is for a bottle that verify starts, and %s runs already, with %s; leave the flag out, or name an agent instead of the slug",
+				flag.name, found.Slug, flag.has)
+		}
+	}
+	r.slug = found.Slug
+	return nil
 }
 
 // start makes a bottle with a route to verify's servers.
@@ -78,7 +99,7 @@ func (r *run) start(ctx context.Context) (err error) {
 		return err
 	}
 	if r.slug, err = r.startOne(ctx, agent, ""); err != nil {
-		return err
+		return fmt.Errorf("the bottle does not start: %w", err)
 	}
 	r.own = true
 	workspace := ""
@@ -90,7 +111,10 @@ func (r *run) start(ctx context.Context) (err error) {
 	if r.other, r.blocked = r.startOne(ctx, agent, workspace); r.blocked != nil {
 		r.other, err = r.startOne(ctx, agent, "")
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("%s runs; the other bottle, which its agent must not reach, does not start: %w", r.slug, err)
+	}
+	return nil
 }
 
 // startOne starts a bottle for the trial, on a copy of a working directory unless
@@ -108,7 +132,7 @@ func (r *run) startOne(ctx context.Context, agent, workspace string) (string, er
 		request.Spec.CopyCwd, launcher.Cwd = true, workspace
 	}
 	if _, err := launcher.Start(ctx, request); err != nil {
-		return "", fmt.Errorf("the bottle does not start: %w\n%s", err, bytes.TrimSpace(said.Bytes()))
+		return "", fmt.Errorf("%w\n%s", err, bytes.TrimRight(said.Bytes(), "\n"))
 	}
 	return strings.TrimSpace(out.String()), nil
 }
@@ -185,8 +209,9 @@ func (r *run) trial() *bottle.Trial {
 	}
 }
 
-// close takes down what verify started.
-func (r *run) close(ctx context.Context) {
+// close takes down what verify started. Where that is all that is left to do, since a
+// signal came, the user is told what goes on.
+func (r *run) close(ctx context.Context, interrupted bool) {
 	var left []string
 	if r.own && !r.ended {
 		left = append(left, r.slug)
@@ -196,7 +221,13 @@ func (r *run) close(ctx context.Context) {
 	}
 	if len(left) > 0 {
 		var said bytes.Buffer
-		if err := r.ownLauncher(io.Discard, &said).Stop(ctx, left, true); err != nil {
+		done := func(error) {}
+		if interrupted {
+			done = r.launcher.Progress.Step("take down " + strings.Join(left, ", "))
+		}
+		err := r.ownLauncher(io.Discard, &said).Stop(ctx, left, true)
+		done(err)
+		if err != nil {
 			fmt.Fprintf(r.launcher.Err, "Warning: bottle %s is not taken down: %v\n", strings.Join(left, ", "), err)
 		}
 	}

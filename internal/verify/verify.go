@@ -60,8 +60,17 @@ type run struct {
 	answers   bool     // the other bottle's egress answers, in its own pod
 }
 
-// Run attacks a bottle. The error is for what kept it from being attacked at all.
+// Run attacks a bottle. The error is for what kept it from being attacked at all; when
+// ctx ended it is the cause.
 func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
+	report, err := verify(ctx, l, o)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx) // and not what broke off when it did
+	}
+	return report, err
+}
+
+func verify(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	r := &run{launcher: l, options: o, mark: "pbv" + random(6)}
 	r.token, r.secret, r.plain = "pbtoken"+random(20), "pbsecret"+random(20), "pbplain"+random(8)
 	r.ordinary, r.canary = "pbordinary"+random(8)+everyByte(), "pbcanary"+random(20)
@@ -74,7 +83,7 @@ func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	done := l.Progress.Step("start the bottle")
 	err = r.open(ctx)
 	done(err)
-	defer r.close(context.WithoutCancel(ctx))
+	defer func() { r.close(context.WithoutCancel(ctx), ctx.Err() != nil) }()
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +124,7 @@ func (r *run) attack(ctx context.Context) ([]probe.Result, error) {
 		result.ID = p.ID
 		results = append(results, result)
 	}
-	return results, nil
+	return results, ctx.Err() // which made the last ones incomplete
 }
 
 // locate asks Podman where everything is, collects the secrets, and makes sure

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,7 +22,7 @@ var needGVisor = []string{"kernel.seen", "limits.tasks"}
 // probes with each outcome, and what those saw that did not hold.
 func verified(t *testing.T, u *user, program, breakage string, args ...string) (held bool, outcomes map[string][]string, seen map[string]string) {
 	t.Helper()
-	cmd := u.podbottle(append([]string{"verify", "--firewall", "builtin", "--format", "json"}, args...)...)
+	cmd := u.podbottle(append([]string{"verify", "--format", "json"}, args...)...)
 	cmd.argv[0] = program
 	cmd.env = append(cmd.env, "PODBOTTLE_BREAK="+breakage)
 	r := cmd.run(t)
@@ -107,6 +109,53 @@ func TestVerify(t *testing.T) {
 			t.Errorf("the bottle that was verified says %q", got)
 		}
 	})
+}
+
+// A bottle that runs is taken as it is, by as much of its slug as it takes; what makes
+// no sense for it is refused, and named.
+func TestVerifyTakesABottleAsItIs(t *testing.T) {
+	u := newUser(t)
+	u.bottle("fixer", "[bash, -c, 'sleep 600']", "")
+	slug := u.start("fixer", "--runtime", "runsc")
+	for flag, value := range map[string]string{"--runtime": "crun", "--firewall": "builtin", "--image": agentImage} {
+		r := u.run("verify", slug, flag, value, "--format", "json")
+		if r.status != 125 || r.stdout != "" {
+			t.Errorf("%s: %v", flag, r)
+		}
+		wants(t, r.stderr, flag+" is for a bottle that verify starts, and "+slug+" runs already", "leave the flag out, or name an agent")
+	}
+	if r := u.run("verify", slug[:len(slug)-1]); r.status != 0 {
+		t.Errorf("by the beginning of its slug: %v", r)
+	}
+	if r := u.run("verify", "fixer", "--image", agentImage); r.status != 125 || !strings.Contains(r.stderr, "an agent's image is in its manifest") {
+		t.Errorf("an agent with another image: %v", r)
+	}
+	if r := u.run("verify", "nobody"); r.status != 125 || !strings.Contains(r.stderr, "nobody: it is neither a bottle that runs") {
+		t.Errorf("nobody: %v", r)
+	}
+	u.must("stop", slug)
+	if r := u.run("verify", slug); r.status != 125 || !strings.Contains(r.stderr, "podbottle resume "+slug) {
+		t.Errorf("a bottle that is kept: %v", r)
+	}
+}
+
+// ctrl-c leaves nothing behind. timeout sends its signal twice, as CI systems do.
+func TestVerifyInterrupted(t *testing.T) {
+	u := newUser(t)
+	u.must("verify") // what is made once, such as the sidecars' image, stays
+	before := hostObjects(t)
+	for _, after := range []string{"0.4", "1", "4"} {
+		cmd := u.podbottle("verify", "--format", "json")
+		cmd.argv = append([]string{"timeout", "--preserve-status", "-s", "INT", after}, cmd.argv...)
+		r := cmd.run(t)
+		if r.status != 130 || r.stdout != "" || !strings.Contains(r.stderr, "Error: interrupted by the signal SIGINT\n") {
+			t.Errorf("after %s s: %v", after, r)
+		}
+		u.nothingLeft(before)
+		if left, err := filepath.Glob(filepath.Join(os.TempDir(), "podbottle-verify-*")); err != nil || len(left) > 0 {
+			t.Errorf("after %s s: %v, %v", after, left, err)
+		}
+	}
 }
 
 // broken are bottles that are broken in ways that do not disturb each other, and what
