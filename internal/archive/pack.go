@@ -46,13 +46,21 @@ func Pack(w io.Writer, path, as string, leaveOut func(path string)) error {
 }
 
 func packDir(archive *tar.Writer, parent *os.Root, name, as string, info fs.FileInfo, leaveOut func(string)) error {
+	dir := filepath.Join(parent.Name(), name)
 	root, err := parent.OpenRoot(name)
 	if err != nil {
-		return of(filepath.Join(parent.Name(), name), err)
+		return of(dir, err)
 	}
 	defer root.Close()
 	tree := Tree{Root: root}
-	return errors.Join(tree.Write(archive, as, Entry{Path: ".", Info: info}), tree.WriteTo(archive, as, leaveOut))
+	if err := tree.Write(archive, as, Entry{Path: ".", Info: info}); err != nil {
+		return err
+	}
+	err = tree.WriteTo(archive, as, leaveOut)
+	if at, ok := err.(*fs.PathError); ok { //nolint:errorlint // what wraps one has more to say
+		return of(filepath.Join(dir, at.Path), err)
+	}
+	return err
 }
 
 // of is an error of the system with the path as its user knows it, in the place of the

@@ -19,7 +19,7 @@ func (l *Launcher) Build(ctx context.Context, names []string, base string) error
 	known := embedded()
 	for _, name := range names {
 		if known[name] == "" {
-			return fmt.Errorf("provider %s has no image of podbottle's; it can be one of: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+			return fmt.Errorf("provider %q has no image of podbottle's; it can be one of: %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}
 	if len(names) == 0 {

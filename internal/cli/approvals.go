@@ -34,7 +34,7 @@ func newApprovalsList(s Streams) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the proposals that wait",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			l, err := newLauncher(s)
 			if err != nil {

@@ -16,7 +16,7 @@ func newCleanup(s Streams) *cobra.Command {
 		Long: `Remove what dead bottles left: pods, containers, networks, volumes, secrets, slices,
 runtime directories, images of their own, and state without a .preserve marker.
 It lists everything and asks once.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
 			return l.Cleanup(ctx, r)
 		}),

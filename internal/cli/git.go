@@ -67,10 +67,11 @@ through by it. The bottle has to run, and the decision stands in its audit file.
 }
 
 func gitArgs(_ *cobra.Command, args []string) error {
+	const what = "the slug of one bottle, or: SLUG allow ID"
 	if len(args) == 1 || len(args) == 3 && args[1] == "allow" {
-		return nil
+		return noneEmpty(args, what)
 	}
-	return errors.New("wanted the slug of one bottle, or: SLUG allow ID")
+	return errors.New("wanted " + what)
 }
 
 // gitGateDirs are the directories of a bottle's git-gate on the host.

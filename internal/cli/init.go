@@ -37,6 +37,13 @@ An existing bottle is used as it is. Nothing is ever overwritten.`,
 		Example: `  podbottle init
   podbottle init fixer --provider claude --auth-token CLAUDE_TOKEN --allow github.com --prompt "Mend what is broken."
   podbottle init echo --provider command --image docker.io/library/alpine -- sh -c 'exec cat'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			const what = "the name of one new agent, and its command after --"
+			if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
+				return errors.New("wanted " + what)
+			}
+			return noneEmpty(args[:min(1, len(args))], what)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := findManifests()
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -23,10 +24,13 @@ import (
 func newLauncher(s Streams) (*bottle.Launcher, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; set it to your home directory", err)
 	}
 	cwd, err := os.Getwd()
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errors.New("the working directory is not there any more; change to one that is")
+	case err != nil:
 		return nil, err
 	}
 	root, err := state.Root(os.LookupEnv, home)

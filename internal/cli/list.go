@@ -32,7 +32,7 @@ func newList(s Streams) *cobra.Command {
 		Example: `  podbottle list --all
   podbottle list --format '{{.Slug}} {{.Status}}'
   podbottle list --agents`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, _ []string) error {
 			if agents {
 				return listAgents(s, l, format, quiet)
@@ -99,17 +99,22 @@ func printTable(s Streams, headers []map[string]string, rows any, format string)
 	if strings.HasPrefix(format, "table ") {
 		origin = report.OriginPodman
 	}
-	formatter, err := report.New(s.Out, "list").Parse(origin, format)
+	var text bytes.Buffer // the formatter would lose the error of a write
+	formatter, err := report.New(&text, "list").Parse(origin, format)
 	if err != nil {
 		return err
 	}
-	defer formatter.Flush()
 	if formatter.RenderHeaders {
 		if err := formatter.Execute(headers); err != nil {
 			return err
 		}
 	}
-	return formatter.Execute(rows)
+	if err := formatter.Execute(rows); err != nil {
+		return err
+	}
+	formatter.Flush()
+	_, err = s.Out.Write(text.Bytes())
+	return err
 }
 
 // agentsFormat is what list --agents prints without --format.

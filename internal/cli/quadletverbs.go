@@ -140,7 +140,7 @@ func newQuadletList(s Streams) *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the bottles that are systemd's",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := newLauncher(s)
 			if err != nil {

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-
 	"github.com/spf13/cobra"
 
 	"github.com/podbottle/podbottle/internal/bottle"
@@ -40,9 +38,7 @@ there is no report.`,
 				return err
 			}
 			if len(args) > 0 {
-				if o.Target = args[0]; o.Target == "" {
-					return errors.New("the name of the agent or the slug is empty")
-				}
+				o.Target = args[0]
 			}
 			o.Firewall = bottle.FirewallChoice{Engine: pipelock.Engine(firewall)}
 			report, err := verify.Run(cmd.Context(), l, o)

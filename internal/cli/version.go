@@ -11,7 +11,7 @@ func newVersion(streams Streams, version string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print podbottle's version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(streams.Out, versionText(version))
 			return err
