@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +39,17 @@ there, and 125 that podbottle failed.`,
   podbottle exec fixer-x7k2p -- sh -c 'cat >notes.txt' <notes.txt`,
 		DisableFlagsInUseLine: true,
 
-		Args:              atLeast(2, "a slug and a command"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			const what = "a slug and a command"
+			if err := atLeast(2, what)(cmd, args); err != nil {
+				return err
+			}
+			command := withoutDashes(args[1:])
+			if len(command) == 0 {
+				return errors.New("wanted " + what)
+			}
+			return noneEmpty(command[:1], what)
+		},
 		ValidArgsFunction: completeSlug,
 		RunE: withLauncher(s, func(ctx context.Context, l *bottle.Launcher, args []string) error {
 			return agentStatus(l.Exec(ctx, args[0], withoutDashes(args[1:])))
@@ -54,7 +65,7 @@ there, and 125 that podbottle failed.`,
 // withoutDashes drops the -- before a command: flags end at the slug, so that the
 // command's own are left alone, and then pflag does not take it for its own.
 func withoutDashes(command []string) []string {
-	if len(command) > 1 && command[0] == "--" {
+	if command[0] == "--" {
 		return command[1:]
 	}
 	return command

@@ -95,6 +95,9 @@ func printJSON(s Streams, value any) error {
 
 // printTable renders rows with a Go template in podman's dialect.
 func printTable(s Streams, headers []map[string]string, rows any, format string) error {
+	if !strings.Contains(format, "{{") { // podman ps would print the word for every row
+		return fmt.Errorf("--format %s: it can be json, or a Go template such as '{{.Slug}}'", format)
+	}
 	origin := report.OriginUser
 	if strings.HasPrefix(format, "table ") {
 		origin = report.OriginPodman
