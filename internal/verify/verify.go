@@ -80,7 +80,11 @@ func verify(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error)
 		return nil, err
 	}
 	defer r.client.Close()
-	done := l.Progress.Step("start the bottle")
+	step := "start the bottle"
+	if o.Target != "" { // which may run already
+		step = "start or enter the bottle"
+	}
+	done := l.Progress.Step(step)
 	err = r.open(ctx)
 	done(err)
 	defer func() { r.close(context.WithoutCancel(ctx), ctx.Err() != nil) }()
