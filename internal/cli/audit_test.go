@@ -42,7 +42,7 @@ func TestAuditGoesOnWithOtherFiles(t *testing.T) {
 	if err := (auditFlags{}).showAll(&out, files); err == nil || !strings.Contains(out.String(), "later.example") {
 		t.Errorf("shown: %q, %v", &out, err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	r, w := io.Pipe()
 	followed := make(chan error, 1)

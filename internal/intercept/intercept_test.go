@@ -115,7 +115,7 @@ func helloFor(t testing.TB, config *tls.Config) []byte {
 	go func() { _ = tls.Client(client, config).HandshakeContext(context.Background()) }()
 	defer client.Close()
 	defer server.Close()
-	_ = server.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = server.SetDeadline(time.Now().Add(2 * time.Minute))
 	buf := make([]byte, 64<<10)
 	n, err := server.Read(buf)
 	if err != nil {

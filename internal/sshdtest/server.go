@@ -76,7 +76,7 @@ func (s *Server) Path(elem ...string) string {
 }
 
 // startTimeout bounds the wait for sshd to listen.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // Start runs sshd again, with the host key that is in the directory now.
 func (s *Server) Start() error {

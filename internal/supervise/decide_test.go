@@ -107,7 +107,7 @@ func TestApprovedCredential(t *testing.T) {
 func TestApprovalEnds(t *testing.T) {
 	l := supervisetest.New(t)
 	answer, p := l.Ask("egress-block", map[string]any{"host": "known.example.org", "path_allowlist": []string{"/v2/"}, "justification": "the new version"})
-	until := time.Now().Add(1500 * time.Millisecond)
+	until := time.Now().Add(10 * time.Second) // much longer than the next two steps take
 	if _, err := l.Approve(t.Context(), p, supervise.Grant{Change: l.PreviewPort(p, until), Scope: supervise.ScopeOnce, Until: until, By: supervisetest.Operator}); err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,7 @@ func TestServersTellMarksApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _ = conn.Write([]byte("pbvtest-agent-4\n"))
-	_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := conn.Read(make([]byte, 8)); err != nil {
 		t.Fatal(err)
 	}

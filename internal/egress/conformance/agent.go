@@ -22,7 +22,7 @@ import (
 const reasonHeader = "Podbottle-Reason"
 
 // timeout bounds one request.
-const timeout = time.Minute
+const timeout = 2 * time.Minute
 
 // Agent makes requests as a program in the bottle does: through the proxy, and to
 // upstreams whose names all lie below one domain.
@@ -55,7 +55,7 @@ func (a *Agent) Client(h2 bool) *http.Client {
 			TLSClientConfig:       &tls.Config{RootCAs: a.Trust},
 			Protocols:             protocols,
 			DisableCompression:    true,
-			ExpectContinueTimeout: 5 * time.Second,
+			ExpectContinueTimeout: timeout,
 		},
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

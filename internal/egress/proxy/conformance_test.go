@@ -69,7 +69,7 @@ func TestConformance(t *testing.T) {
 func checkRecord(t *testing.T, b *bottle, row conformance.Row, before int) {
 	t.Helper()
 	reason, recorded := row.Reason()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	records := b.records()
 	for len(records) == before && recorded && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond) // the record of a tunnel follows the client's error

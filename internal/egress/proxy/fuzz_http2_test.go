@@ -29,7 +29,7 @@ func FuzzHTTP2(f *testing.F) {
 	}
 	b, seen := newFuzzed(f)
 	ordinary := rawRequest{":method", "GET", ":scheme", "https", ":authority", "HOST", ":path", "/open/x", "accept", "*/*"}
-	if got := b.exchangeHTTP2(f, ordinary, "", nil, 10*time.Second); strings.Count(got, "you sent Bearer") != 2 {
+	if got := b.exchangeHTTP2(f, ordinary, "", nil, 2*time.Minute); strings.Count(got, "you sent Bearer") != 2 {
 		f.Fatalf("two ordinary requests are answered with %q", got)
 	}
 	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, name3, value3, name4, value4, name5, value5, body string, after []byte) {

@@ -56,7 +56,7 @@ func startPipelock(b *bottle, binary string, routes []egress.Route) (netip.AddrP
 			t.Logf("pipelock said:\n%s", output.String())
 		}
 	})
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()

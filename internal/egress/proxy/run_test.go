@@ -121,9 +121,9 @@ func fresh(path string) bool { info, err := os.Stat(path); return err == nil && 
 
 func (s *sidecars) await(what string, ok func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: not after twenty seconds", what)
+			s.t.Fatalf("%s: not after two minutes", what)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (o *operator) hears(answer <-chan supervisetest.Answer) supervisetest.Answe
 	select {
 	case got := <-answer:
 		return got
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		o.Fatalf("the agent hears nothing; the screen is:\n%s", o.model.View())
 		return supervisetest.Answer{}
 	}

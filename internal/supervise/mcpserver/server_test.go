@@ -135,21 +135,29 @@ func call[T any](ctx context.Context, session *mcp.ClientSession, tool string, a
 	return out, "", json.Unmarshal([]byte(all.String()), &out)
 }
 
+// eventually waits until something is so, for much longer than it takes.
+func (b *bottle) eventually(what string, so func() bool) {
+	b.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if so() {
+			return
+		}
+	}
+	b.t.Fatalf("it did not come about that %s", what)
+}
+
 // pending waits until n proposals wait.
 func (b *bottle) pending(n int) []supervise.Proposal {
 	b.t.Helper()
-	for range 500 {
-		pending, damaged := b.queue.Pending()
-		if len(damaged) > 0 {
+	var pending []supervise.Proposal
+	b.eventually(fmt.Sprintf("%d proposals wait", n), func() bool {
+		var damaged []error
+		if pending, damaged = b.queue.Pending(); len(damaged) > 0 {
 			b.t.Fatal(damaged)
 		}
-		if len(pending) == n {
-			return pending
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.t.Fatalf("never saw %d pending proposals", n)
-	return nil
+		return len(pending) == n
+	})
+	return pending
 }
 
 // records are the statuses in the sidecar's audit file, in order; a proposal's is asked.
@@ -213,15 +221,11 @@ func TestApproveWhileWaiting(t *testing.T) {
 		t.Errorf("proposal %+v %+v", p, p.Egress)
 	}
 	// The client hears that the call waits before the operator decides.
-	for range 500 {
+	b.eventually("the client hears that the call waits", func() bool {
 		mu.Lock()
-		heard := len(messages) > 0
-		mu.Unlock()
-		if heard {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		defer mu.Unlock()
+		return len(messages) > 0
+	})
 	expires := time.Now().Add(time.Hour).UTC().Round(time.Second)
 	b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusModified, Notes: "only reading", Granted: "GET on registry.example.org", Scope: supervise.ScopeOnce, ExpiresAt: expires})
 	r := <-results
@@ -378,17 +382,16 @@ func TestCallerHangsUp(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	for range 500 {
+	b.eventually("the place of a call whose client hung up is given back", func() bool {
 		got, text, err := call[statuses](t.Context(), session, "proposal-status", map[string]any{"id": p.ID})
-		if err == nil && text == "" {
-			if got.Proposals[0].Status != supervise.StatusPending {
-				t.Errorf("status %+v", got)
-			}
-			return
+		if err != nil || text != "" {
+			return false
 		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("the place of a call whose client hung up was never given back")
+		if got.Proposals[0].Status != supervise.StatusPending {
+			t.Errorf("status %+v", got)
+		}
+		return true
+	})
 }
 
 func TestSameRequestJoins(t *testing.T) {
@@ -396,7 +399,8 @@ func TestSameRequestJoins(t *testing.T) {
 	var wg, waiting sync.WaitGroup
 	for i := range 3 {
 		waiting.Add(1)
-		session := b.client(func(string) { waiting.Done() })
+		waits := sync.OnceFunc(waiting.Done) // a call that waits says so every few seconds
+		session := b.client(func(string) { waits() })
 		wg.Go(func() {
 			args := map[string]any{"host": "one.example.org", "justification": fmt.Sprintf("reason %d", i)}
 			if a, text, err := call[answer](t.Context(), session, "egress-block", args); err != nil || text != "" || a.Status != supervise.StatusApproved {
@@ -455,20 +459,13 @@ func TestFlood(t *testing.T) {
 		})
 	}
 	b.pending(DefaultLimits.Pending)
-	for range 3000 {
+	b.eventually(fmt.Sprintf("%d of 1000 calls are refused", 1000-DefaultLimits.Pending), func() bool {
 		mu.Lock()
-		over := refused["pending"] + refused["fast"]
-		mu.Unlock()
-		if over == 1000-DefaultLimits.Pending {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		defer mu.Unlock()
+		return refused["pending"]+refused["fast"] == 1000-DefaultLimits.Pending
+	})
 	mu.Lock()
 	t.Logf("refused at once: %v", refused)
-	if over := refused["pending"] + refused["fast"]; over != 1000-DefaultLimits.Pending {
-		t.Errorf("%d of 1000 calls were refused, want %d", over, 1000-DefaultLimits.Pending)
-	}
 	mu.Unlock()
 	cancel()
 	wg.Wait()
@@ -545,7 +542,7 @@ func TestRefusedArguments(t *testing.T) {
 		{"capability-block", map[string]any{"containerfile": "RUN true", "justification": why}, "FROM"},
 		{"capability-block", map[string]any{"containerfile": "FROM x\n" + strings.Repeat("#", 101<<10), "justification": why}, "longer"},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		_, text, err := call[answer](ctx, session, test.tool, test.args)
 		cancel()
 		if err != nil || !strings.Contains(text, test.want) {

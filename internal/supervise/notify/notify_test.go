@@ -201,7 +201,7 @@ func TestHookIsEnded(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- Hook(ctx, `sleep 1000 & echo $! >"$FILE"; wait`, hostile()) }()
 	var pid int
-	for deadline := time.Now().Add(30 * time.Second); pid == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); pid == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if text, err := os.ReadFile(file); err == nil {
 			pid, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		}
@@ -210,7 +210,7 @@ func TestHookIsEnded(t *testing.T) {
 	if err := <-done; err == nil || pid == 0 {
 		t.Fatalf("%v, process %d", err, pid)
 	}
-	for deadline := time.Now().Add(30 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); syscall.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
 		// Where nobody reaps it, it is a zombie.
 		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
 			break
@@ -232,7 +232,7 @@ func TestHookLeavesSomethingRunning(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("the hook is waited for")
 	}
 	if err := exec.Command("sh", "-c", `kill "$(cat "$FILE")"`).Run(); err != nil {

@@ -243,13 +243,15 @@ func (l *Live) freeAddr() string {
 	return listener.Addr().String()
 }
 
+// patience is how long is waited for what takes a moment, unless the machine is busy.
+const patience = 2 * time.Minute
+
 // dial waits until something answers at an address.
 func dial(ctx context.Context, addr string) error {
-	for range 1000 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr); err == nil {
 			return conn.Close()
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	return errors.New("nothing answers at " + addr)
 }
@@ -321,7 +323,7 @@ func (l *Live) Ask(tool string, args map[string]any) (<-chan Answer, supervise.P
 		a.Err = err
 		result <- a
 	}()
-	for range 1000 {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		pending, damaged := l.Pending()
 		if len(damaged) > 0 {
 			l.Fatal(damaged)
@@ -329,7 +331,6 @@ func (l *Live) Ask(tool string, args map[string]any) (<-chan Answer, supervise.P
 		if len(pending) == 1 {
 			return result, pending[0]
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 	l.Fatal("the proposal never came")
 	return nil, supervise.Proposal{}
