@@ -325,6 +325,8 @@ func TestThereAndBack(t *testing.T) {
 	must(os.Symlink("a/b/f", filepath.Join(source, "in")))
 	must(os.Symlink("/etc/passwd", filepath.Join(source, "out")))
 	must(syscall.Mkfifo(filepath.Join(source, "pipe"), 0o600))
+	must(os.MkdirAll(filepath.Join(source, "latin-1 \xfc"), 0o755))
+	must(os.WriteFile(filepath.Join(source, "latin-1 \xfc", "\xe9"), nil, 0o644))
 	var buf, filtered bytes.Buffer
 	var left []string
 	must(Pack(&buf, source, "top", func(path string) { left = append(left, path) }))

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -39,55 +40,80 @@ type Entry struct {
 // meanwhile is not there. Links that lead out of the tree, reserved names, and what
 // is neither file, directory nor link, are given to leaveOut instead.
 func (t Tree) Walk(visit func(Entry) error, leaveOut func(path string)) error {
-	return fs.WalkDir(t.Root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case name == ".":
-			return err
-		case errors.Is(err, fs.ErrNotExist):
-			return nil // removed since it was listed
-		case err != nil:
-			return err
-		}
-		if t.Ignore != nil {
-			ignored, below, err := t.Ignore(name)
-			switch {
-			case err != nil:
-				return err
-			case ignored && d.IsDir() && below:
-				return fs.SkipDir
-			case ignored:
-				return nil
-			}
-		}
-		if t.Reserved != "" && strings.HasPrefix(d.Name(), t.Reserved) {
-			leaveOut(name)
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		info, err := d.Info()
+	return t.walk(".", visit, leaveOut)
+}
+
+// walk is Walk for a directory. io/fs would stop at one whose name is no UTF-8.
+func (t Tree) walk(dir string, visit func(Entry) error, leaveOut func(path string)) error {
+	names, err := t.list(dir)
+	if err != nil {
+		return err
+	}
+	for _, base := range names {
+		name := path.Join(dir, base)
+		info, err := t.Root.Lstat(name)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			continue // removed since it was listed
 		}
 		if err != nil {
 			return err
 		}
-		e := Entry{Path: name, Info: info}
-		switch mode := info.Mode(); {
-		case mode.IsRegular(), mode.IsDir():
-			return visit(e)
-		case mode&fs.ModeSymlink != 0:
-			if e.Target, err = t.Root.Readlink(name); err != nil {
+		ignored, below := false, false
+		if t.Ignore != nil {
+			if ignored, below, err = t.Ignore(name); err != nil {
 				return err
 			}
-			if staysInside(name, e.Target) {
-				return visit(e)
+		}
+		switch {
+		case ignored:
+		case t.Reserved != "" && strings.HasPrefix(base, t.Reserved):
+			leaveOut(name)
+			below = true
+		default:
+			if err := t.take(name, info, visit, leaveOut); err != nil {
+				return err
 			}
 		}
-		leaveOut(name)
-		return nil
-	})
+		if info.IsDir() && !below {
+			if err := t.walk(name, visit, leaveOut); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// take gives one file, directory or link to visit, and anything else to leaveOut.
+func (t Tree) take(name string, info fs.FileInfo, visit func(Entry) error, leaveOut func(path string)) (err error) {
+	e := Entry{Path: name, Info: info}
+	switch mode := info.Mode(); {
+	case mode.IsRegular(), mode.IsDir():
+		return visit(e)
+	case mode&fs.ModeSymlink != 0:
+		if e.Target, err = t.Root.Readlink(name); err != nil {
+			return err
+		}
+		if staysInside(name, e.Target) {
+			return visit(e)
+		}
+	}
+	leaveOut(name)
+	return nil
+}
+
+// list returns the names in a directory, sorted; none when it is gone.
+func (t Tree) list(dir string) ([]string, error) {
+	f, err := t.Root.OpenFile(dir, syscall.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
 }
 
 // WriteTo adds the tree's content to an archive, below prefix. Permissions stay,
