@@ -23,6 +23,7 @@ func Main(_ context.Context, args []string) error {
 	}
 	switch {
 	case *pack != "" && *unpack == "" && *name != "":
+		go endWithInput()
 		out := bufio.NewWriterSize(os.Stdout, 1<<16)
 		err := Pack(out, *pack, *name, func(path string) { fmt.Fprintln(os.Stderr, LeftOut(path)) })
 		return errors.Join(err, out.Flush())
@@ -35,7 +36,16 @@ func Main(_ context.Context, args []string) error {
 	return errors.New("wanted --pack PATH --name NAME, or --unpack PATH")
 }
 
-// PackArgs are the arguments of podbottle-sidecar that pack path.
+// endWithInput ends the program when standard input does, which the other end keeps open
+// while it reads: to what Podman's conmon takes from a program that is read no more there
+// is no end, be it a hole of eight tebibytes.
+func endWithInput() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
+}
+
+// PackArgs are the arguments of podbottle-sidecar that pack path, as long as its standard
+// input is open.
 func PackArgs(path, name string) []string { return []string{"copy", "--pack", path, "--name", name} }
 
 // UnpackArgs are the arguments of podbottle-sidecar that unpack to path.

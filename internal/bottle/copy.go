@@ -51,6 +51,17 @@ func CheckCopy(from, to Location) error {
 // Copy copies a file or a directory out of a bottle or into one. Nothing is
 // followed out of the target, and what cannot come whole does not come at all.
 func (l *Launcher) Copy(ctx context.Context, from, to Location) error {
+	return l.copy(ctx, from, to, archive.PackArgs)
+}
+
+// CopyTrial is Copy out of a bottle that runs, whose end is another command of the
+// sidecars' program than the one that packs: the agent can make that end send anything.
+// It is for podbottle verify.
+func (l *Launcher) CopyTrial(ctx context.Context, from, to Location, args []string) error {
+	return l.copy(ctx, from, to, func(string, string) []string { return args })
+}
+
+func (l *Launcher) copy(ctx context.Context, from, to Location, pack func(path, name string) []string) error {
 	if err := CheckCopy(from, to); err != nil {
 		return err
 	}
@@ -69,7 +80,7 @@ func (l *Launcher) Copy(ctx context.Context, from, to Location) error {
 	}
 	defer end.close()
 	if from.Slug != "" {
-		return l.copyOut(ctx, end, to.Path)
+		return l.copyOut(ctx, end, pack, to.Path)
 	}
 	if strings.HasSuffix(to.Path, "/") {
 		end.path += "/" // only as a directory
@@ -137,10 +148,10 @@ func insidePath(home, name string) string {
 
 // copyOut copies from the bottle to a path of this machine, or as an archive to
 // standard output.
-func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error {
+func (l *Launcher) copyOut(ctx context.Context, end copyEnd, pack func(path, name string) []string, dest string) error {
 	name := archive.Base(end.path)
 	var report archive.Report
-	err := l.receive(ctx, end, name, func(r io.Reader) (err error) {
+	err := l.receive(ctx, end, pack(end.path, name), func(r io.Reader) (err error) {
 		if dest == "-" {
 			return archive.Filter(l.Out, r, name)
 		}
@@ -157,13 +168,13 @@ func (l *Launcher) copyOut(ctx context.Context, end copyEnd, dest string) error 
 	return err
 }
 
-// receive runs the end in the bottle and gives its archive to use. An error of that
+// receive runs the end in the bottle with args and gives its archive to use. An error of that
 // end wins: it has the reason, where the archive is only cut short.
-func (l *Launcher) receive(ctx context.Context, end copyEnd, name string, use func(io.Reader) error) error {
+func (l *Launcher) receive(ctx context.Context, end copyEnd, args []string, use func(io.Reader) error) error {
 	reader, writer := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		err := l.runEnd(ctx, end, archive.PackArgs(end.path, name), nil, writer)
+		err := l.runEnd(ctx, end, args, nil, writer)
 		_ = writer.CloseWithError(err)
 		done <- err
 	}()
@@ -218,13 +229,14 @@ const maxSaid = 64 << 10
 // runEnd runs the end in the bottle and turns what it says into messages. Where the
 // bottle runs the agent can make it say anything.
 func (l *Launcher) runEnd(ctx context.Context, end copyEnd, args []string, in *os.File, out io.Writer) error {
-	if in == nil {
-		null, err := os.Open(os.DevNull)
+	if in == nil { // it ends when nobody reads any more
+		reader, writer, err := os.Pipe()
 		if err != nil {
 			return err
 		}
-		defer null.Close()
-		in = null
+		defer reader.Close()
+		defer writer.Close()
+		in = reader
 	}
 	var said boundedBuffer
 	code, err := end.run(ctx, args, pod.IO{In: in, Out: out, Err: &said})

@@ -43,7 +43,7 @@ func (l *Launcher) snapshotTranscript(ctx context.Context, client *pod.Client, s
 	}
 	quiet := l.quiet() // links that lead out of the conversations are nobody's loss
 	const name = "transcript"
-	err = quiet.receive(ctx, end, name, func(r io.Reader) error {
+	err = quiet.receive(ctx, end, archive.PackArgs(end.path, name), func(r io.Reader) error {
 		_, err := archive.Unpack(io.LimitReader(r, maxTranscript), tree.Dir(), name, filepath.Base(fresh))
 		return err
 	})

@@ -60,6 +60,17 @@ func TestCopyOutOfABottle(t *testing.T) {
 		t.Errorf("the archive has a link that leads out:\n%s", listed)
 	}
 
+	// What is refused is read no further, in the bottle as well.
+	if r := u.inside(slug, "truncate -s 8T hole"); r.status != 0 {
+		t.Fatal(r)
+	}
+	if r := u.run("cp", slug+":hole", "."); r.status != 125 || !strings.Contains(r.stderr, "that are free") {
+		t.Errorf("a hole of eight tebibytes: %v", r)
+	}
+	if r := u.inside(slug, "for i in $(seq 100); do pgrep -f 'copy --[p]ack' >/dev/null || exit 0; sleep 0.1; done; exit 1"); r.status != 0 {
+		t.Errorf("the bottle's end of the copy goes on: %v", r)
+	}
+
 	u.must("stop", slug)
 	if r := u.run("cp", slug+":tree", "kept"); r.status != 0 {
 		t.Fatal(r)
