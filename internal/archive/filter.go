@@ -55,7 +55,7 @@ func Filter(w io.Writer, r io.Reader, only string) error {
 
 // linkAbove is the link that name is or lies below; empty for none.
 func linkAbove(links map[string]bool, name string) string {
-	for ; name != "."; name = path.Dir(name) {
+	for ; name != path.Dir(name); name = path.Dir(name) {
 		if links[name] {
 			return name
 		}

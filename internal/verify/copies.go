@@ -29,6 +29,20 @@ func copiesProbes() []hostProbe {
 			Control: "the files arrive; an ordinary one is not named",
 			Breach:  "podbottle does not name one of them",
 		}, run: settingsProbe, own: true},
+		{Probe: probe.Probe{
+			ID: "copies.back",
+			Tried: "copy out over what is there: directories and files that are there, others that are links there, a file and a directory that the agent has made links since an earlier copy, " +
+				"and names that upset a terminal",
+			Control: "a tree that is not there arrives; a file takes the place of a file",
+			Breach:  "a file outside of the target changes, a directory that is there does, a link is followed or leads out, or what is said acts on a terminal",
+		}, run: backProbe, own: true},
+		{Probe: probe.Probe{
+			ID: "copies.archives",
+			Tried: "send archives in place of what is asked for, to a directory and to standard output: names and links that lead out, absolute, by .., through links and by records of PAX and GNU tar, " +
+				"hard links to links, devices, a name twice, sizes that are huge or no sizes",
+			Control: "an honest archive is taken, to either",
+			Breach:  "a file outside of the target changes, something leads out of it, or such a member is passed on",
+		}, run: archivesProbe, own: true},
 	}
 }
 
@@ -69,7 +83,7 @@ func copiesProbe(ctx context.Context, r *run) probe.Result {
 			continue
 		}
 		said, err := r.copyOut(ctx, tree, filepath.Join(dir, tree))
-		if strings.ContainsAny(said, "\x1b\u202e") {
+		if acting(said) != 0 {
 			return breach("what is said about the tree %s acts on a terminal: %q", tree, said)
 		}
 		if err != nil {

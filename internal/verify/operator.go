@@ -34,13 +34,21 @@ func escapesProbe(ctx context.Context, r *run) probe.Result {
 	if !strings.Contains(out.String(), r.mark+"-hold-1") {
 		return incomplete("the mark that the agent printed is not shown")
 	}
-	for _, c := range out.String() {
-		if c == '\n' {
-			continue
-		}
-		if c < ' ' || c == 0x7f || (c >= 0x80 && c < 0xa0) || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) {
-			return breach("the logs show the character %U", c)
-		}
+	if c := acting(out.String()); c != 0 {
+		return breach("the logs show the character %U", c)
 	}
 	return held("the mark is shown", "%d bytes of logs, none of them acts on a terminal", out.Len())
+}
+
+// acting returns a character of a text that a terminal acts on, or that turns the
+// direction of writing; 0 for none.
+func acting(text string) rune {
+	for _, c := range text {
+		switch {
+		case c == '\n':
+		case c < ' ', c == 0x7f, c >= 0x80 && c < 0xa0, c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069:
+			return c
+		}
+	}
+	return 0
 }

@@ -73,7 +73,7 @@ func Run(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 func verify(ctx context.Context, l *bottle.Launcher, o Options) (*Report, error) {
 	r := &run{launcher: l, options: o, mark: "pbv" + random(6)}
 	r.token, r.secret, r.plain = "pbtoken"+random(20), "pbsecret"+random(20), "pbplain"+random(8)
-	r.ordinary, r.canary = "pbordinary"+random(8)+everyByte(), "pbcanary"+random(20)
+	r.ordinary, r.canary = "pbordinary"+random(8)+probe.EveryByte(), "pbcanary"+random(20)
 	started := time.Now()
 	var err error
 	if r.client, err = pod.Connect(ctx); err != nil {

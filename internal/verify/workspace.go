@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -37,15 +36,6 @@ const (
 	workspaceShared   = "shared" // a hard link to workspaceOutside/shared
 	workspaceOutside  = "beside" // a directory beside it
 )
-
-// everyByte is what a copier might stop at or change.
-func everyByte() string {
-	var b strings.Builder
-	for value := range 256 {
-		b.WriteByte(byte(value))
-	}
-	return b.String()
-}
 
 // plantWorkspace makes a working directory below dir that would carry what lies
 // beside it into a bottle, if links were followed, and returns its path.

@@ -167,12 +167,12 @@ var broken = []struct {
 	want     []string
 	seen     map[string]string // what some of them say, where they could fail by mistake
 }{
-	{name: "network", breakage: "route,dns,names,neighbour", want: []string{
-		"dns.multicast", "dns.resolvers", "dns.system", "dns.tls", "host.tcp", "host.udp", "net.icmp", "net.routes", "net.tcp4", "net.tcp6", "net.udp4", "net.udp6",
+	{name: "network", breakage: "route,dns,names,neighbour,merge", want: []string{
+		"copies.back", "dns.multicast", "dns.resolvers", "dns.system", "dns.tls", "host.tcp", "host.udp", "net.icmp", "net.routes", "net.tcp4", "net.tcp6", "net.udp4", "net.udp6",
 		"pod.gateway", "pod.neighbours", "pod.others", "pod.outside",
 	}},
-	{name: "kernel", breakage: "capability,privileges,seccomp,unmask,namespaces,device,writable", want: []string{
-		"host.devices", "kernel.calls", "kernel.capabilities", "kernel.files", "kernel.keys", "kernel.mount", "kernel.namespaces", "kernel.nested", "kernel.no-new-privileges", "kernel.processes",
+	{name: "kernel", breakage: "capability,privileges,seccomp,unmask,namespaces,device,writable,members", want: []string{
+		"copies.archives", "host.devices", "kernel.calls", "kernel.capabilities", "kernel.files", "kernel.keys", "kernel.mount", "kernel.namespaces", "kernel.nested", "kernel.no-new-privileges", "kernel.processes",
 		"kernel.seccomp", "kernel.signals", "kernel.users", "net.add-route", "net.families", "net.icmp", "net.packet", "net.raw", "net.vsock", "secret.mounts",
 	}},
 	{name: "secrets", breakage: "environment,arguments,secret,socket,loopback,dumps,state,modes,copies,settings,workspace,escapes,detached,leftovers", want: []string{

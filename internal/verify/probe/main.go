@@ -29,9 +29,11 @@ func parts() map[string]part {
 		"hold":      hold,
 		"look":      lookAt,
 		"listening": func(context.Context, []string) (any, error) { return listeners() },
+		"over":      over,
 		"nested":    func(context.Context, []string) (any, error) { return tryNested(), nil },
 		"plant":     plantTrees,
 		"reach":     reachTargets,
+		"send":      send,
 	}
 }
 
@@ -140,3 +142,6 @@ func number(args []string) (int, error) {
 // title, writes to the clipboard (OSC 52), hides a link (OSC 8), clears the
 // screen, moves the cursor with a C1 control, and turns the direction of writing.
 const Escapes = "\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x1b]8;;http://evil.test\x07link\x1b]8;;\x07\x1b[2J\u009b2J\u202eevil\u2066\r"
+
+// nameEscapes is Escapes as a file can be called.
+var nameEscapes = strings.ReplaceAll(Escapes, "/", ":")
