@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/bindings"
@@ -102,10 +103,17 @@ func buildParams(b Build) (url.Values, error) {
 	if b.Offline {
 		params.Set("networkmode", "none")
 	}
+	// Podman appends a LABEL instruction in the order that it is given. Of an object it
+	// takes any order, and where that is another than in the build before, the image is
+	// not found in the cache: it is made again, and the one before loses its name.
+	labels := []string{}
+	for _, key := range slices.Sorted(maps.Keys(b.Labels)) {
+		labels = append(labels, key+"="+b.Labels[key])
+	}
 	for key, value := range map[string]any{
 		"dockerfile": []string{b.Containerfile},
 		"buildargs":  orEmpty(b.Args),
-		"labels":     orEmpty(b.Labels),
+		"labels":     labels,
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {
