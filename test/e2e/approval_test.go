@@ -92,7 +92,7 @@ func (l *firewallLab) block(t *testing.T, hosts ...string) {
 func (l *firewallLab) expect(t *testing.T, url, reason string) {
 	t.Helper()
 	before := len(l.up.requests())
-	r := l.inside(l.slug, "curl -sS -i --max-time 20 "+url)
+	r := l.inside(l.slug, "curl -sS -i --max-time 60 "+url)
 	seen := len(l.up.requests()) - before
 	switch {
 	case reason == "allowed" && (seen != 1 || !strings.HasSuffix(r.stdout, "upstream\n")):
@@ -163,15 +163,14 @@ func TestTimeToFirstRequest(t *testing.T) {
 		{"another path", "https://upstream.test:8443/more/x", "egress-block", more},
 		{"a new host, which the firewall has to know too", "https://git.upstream.test:8443/x", "pipelock-block", `{"failed_url":"https://git.upstream.test:8443/x","justification":"a test"}`},
 	} {
-		outcome := make(chan result, 1)
-		go func() { outcome <- l.agentProgram(l.slug, "poll", test.url, test.tool, test.arguments).run(t) }()
+		polling := l.agentProgram(l.slug, "poll", test.url, test.tool, test.arguments).start(t)
 		id := l.proposal(t)
 		seen := len(l.up.requests())
 		began := time.Now()
 		l.must("approvals", "approve", id, "--scope", "bottle")
 		took := time.Since(began)
 		var polled pollOutcome
-		if r := <-outcome; r.status != 0 || json.Unmarshal([]byte(r.stdout), &polled) != nil {
+		if r := polling.wait(); r.status != 0 || json.Unmarshal([]byte(r.stdout), &polled) != nil {
 			t.Fatalf("%+v", r)
 		}
 		wants(t, polled.Answer, "approved")

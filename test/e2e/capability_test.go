@@ -34,7 +34,7 @@ func TestCapabilityBlock(t *testing.T) {
 	writeFile(t, filepath.Join(u.cwd, "project", "file"), "of the workspace\n")
 	u.bottle("fixer", "[bash]", "supervise: true")
 	screen := newScreen(t, u)
-	screen.send("cd " + u.cwd + "; podbottle start fixer --cwd --yes; echo status=$?")
+	screen.run("cd " + u.cwd + "; podbottle start fixer --cwd --yes; echo status=$?")
 	screen.waitFor("node@fixer")
 	slug := u.must("list", "-q")
 	if r := u.inside(slug, "mkdir -p ~/.cache/x && head -c 300000 /dev/urandom > ~/.cache/x/data && echo changed >> ~/workspace/project/file && ln -s .cache/x ~/link"); r.status != 0 {
@@ -55,8 +55,7 @@ func TestCapabilityBlock(t *testing.T) {
 	screen.waitFor("status=75")
 	wants(t, u.must("list", "--all", "--format", "{{.Slug}} {{.Status}}"), slug+" kept")
 
-	screen.send("clear; podbottle resume " + slug + " --yes; echo status=$?")
-	// The screen may still show the prompt of before.
+	screen.run("podbottle resume " + slug + " --yes; echo status=$?")
 	eventually(t, "the agent is back", func() bool { return u.inside(slug, "true").status == 0 })
 	if r := u.inside(slug, "cat /built /copied"); r.stdout != "built by podman\nfrom a here-document\n" {
 		t.Errorf("the new image: %v", r)
@@ -84,9 +83,7 @@ func TestCapabilityBlock(t *testing.T) {
 func TestCapabilityBlockThatCannotBeBuilt(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "supervise: true")
-	headless := make(chan result, 1)
-	cmd := u.podbottle("start", "fixer", "--headless", "--prompt", "echo work > result; sleep 100", "--yes", "--on-approval", "wait=5m")
-	go func() { headless <- cmd.run(t) }()
+	headless := u.podbottle("start", "fixer", "--headless", "--prompt", "echo work > result; sleep infinity", "--yes", "--on-approval", "wait=1h").start(t)
 	var slug string
 	eventually(t, "the agent works", func() bool {
 		slug = u.must("list", "-q")
@@ -94,7 +91,7 @@ func TestCapabilityBlockThatCannotBeBuilt(t *testing.T) {
 	})
 	id, _ := u.askForImage(slug, "FROM "+agentImage+"\nRUN printf '\\033]0;owned\\007'; echo no such package; exit 7\n")
 	u.must("approvals", "approve", id, "--scope", "bottle")
-	if r := <-headless; r.status != 75 || r.stdout != "" || !strings.Contains(r.stderr, "podbottle resume "+slug) {
+	if r := headless.wait(); r.status != 75 || r.stdout != "" || !strings.Contains(r.stderr, "podbottle resume "+slug) {
 		t.Errorf("the headless session: %v", r)
 	}
 

@@ -13,7 +13,7 @@ import (
 // that is kept, and nothing of it leads anywhere else.
 func TestCopyOutOfABottle(t *testing.T) {
 	u := newUser(t)
-	u.bottle("fixer", "[bash, -c, 'sleep 600']", "")
+	u.bottle("fixer", "[bash, -c, 'sleep infinity']", "")
 	slug := u.start("fixer")
 	inside := u.inside(slug, `set -e; mkdir -p tree/sub; head -c 3000000 /dev/urandom > tree/sub/data; ln -s sub/data tree/in
 		ln -s /etc/passwd tree/out; ln -s ../.. tree/sub/up; cp /bin/true tree/suid; chmod 6755 tree/suid; mkdir -p tree/.git/hooks
@@ -91,7 +91,7 @@ func TestCopyOutOfABottle(t *testing.T) {
 // What is copied in is the agent's own, and stays in the directory that was named.
 func TestCopyIntoABottle(t *testing.T) {
 	u := newUser(t)
-	u.bottle("fixer", "[bash, -c, 'sleep 600']", "")
+	u.bottle("fixer", "[bash, -c, 'sleep infinity']", "")
 	slug := u.start("fixer")
 	writeFile(t, filepath.Join(u.cwd, "dir", "sub", "file"), "from the host\n")
 	if err := os.Symlink("/etc/passwd", filepath.Join(u.cwd, "dir", "out")); err != nil {

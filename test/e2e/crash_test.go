@@ -18,7 +18,7 @@ import (
 func TestCrashesLoseNothing(t *testing.T) {
 	u := newUser(t)
 	writeFile(t, filepath.Join(u.cwd, "project", "file"), "of the workspace\n")
-	u.bottle("fixer", `[bash, -c, 'while read -r line; do echo "heard $line"; done; sleep 600']`, "")
+	u.bottle("fixer", `[bash, -c, 'while read -r line; do echo "heard $line"; done; sleep infinity']`, "")
 	slug := u.start("fixer", "--cwd")
 	if r := u.inside(slug, "head -c 300000 /dev/urandom > ~/data && echo changed >> ~/workspace/project/file && ln -s data ~/link && chmod 711 ~/data"); r.status != 0 {
 		t.Fatal(r)
@@ -96,8 +96,16 @@ func attach(t *testing.T, u *user, slug string) (*exec.Cmd, *bytes.Buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	scanner := bufio.NewScanner(stdout)
-	for scanner.Scan() && !strings.Contains(scanner.Text(), "heard anybody") {
+	t.Cleanup(func() { // for a test that ends early
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
+		if strings.Contains(scanner.Text(), "heard anybody") {
+			return cmd, &said
+		}
 	}
-	return cmd, &said
+	_ = cmd.Wait()
+	t.Fatalf("the agent is not heard: %v %s", cmd.ProcessState, &said)
+	return nil, nil
 }

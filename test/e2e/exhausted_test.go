@@ -8,10 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // startPodman runs an API service of the test's own until the test ends: argv ends
@@ -29,15 +27,14 @@ func startPodman(t *testing.T, dir string, env []string, argv ...string) string 
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_ = cmd.Wait()
 	})
-	for range 300 {
-		if conn, err := net.Dial("unix", socket); err == nil {
+	eventually(t, strings.Join(argv, " ")+" answers", func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
 			_ = conn.Close()
-			return "unix://" + socket
 		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	t.Fatalf("%v does not answer", argv)
-	return ""
+		return err == nil
+	})
+	return "unix://" + socket
 }
 
 // A disk that fills up while an image is built is one line, and leaves nothing on it.
@@ -130,16 +127,15 @@ func TestTwoOnOneBottle(t *testing.T) {
 	u.inside(slug, "echo work > ~/result")
 	u.must("stop", slug)
 	twice := func(args ...string) (results [2]result, won int) {
-		var group sync.WaitGroup
-		for i := range results {
-			group.Go(func() { results[i] = u.run(args...) })
+		var both [2]*running
+		for i := range both {
+			both[i] = u.podbottle(args...).start(t)
 		}
-		group.Wait()
-		for _, r := range results {
-			if r.status == 0 {
+		for i, r := range both {
+			if results[i] = r.wait(); results[i].status == 0 {
 				won++
 			} else {
-				wants(t, r.stderr, "Error: ", slug)
+				wants(t, results[i].stderr, "Error: ", slug)
 			}
 		}
 		return results, won

@@ -10,9 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/podbottle/podbottle/internal/audit"
 	"github.com/podbottle/podbottle/internal/sshdtest"
@@ -130,8 +128,13 @@ func (l *gitLab) agent(t *testing.T, script string) string {
 
 func (l *gitLab) in(slug, script string) result {
 	l.t.Helper()
+	return l.script(slug, script).run(l.t)
+}
+
+// script is the command that runs a script in a bottle.
+func (l *gitLab) script(slug, script string) command {
 	prelude := fmt.Sprintf("exec 2>&1; set -e; cd ~; k=%s l=%s; url() { echo '%s' | sed \"s/NAME/$1/\"; }\n", leaked[0], leaked[1], l.url("NAME"))
-	return l.inside(slug, prelude+script)
+	return l.podbottle("exec", slug, "--", "bash", "-c", prelude+script)
 }
 
 // refused runs a script in the first bottle that must fail and say each part,
@@ -288,14 +291,11 @@ func (l *gitLab) testTwoBottles(t *testing.T) {
 			t.Fatal(r)
 		}
 	}
-	results := make([]result, len(slugs))
-	var group sync.WaitGroup
+	var pushes []*running
 	for i, slug := range slugs {
-		group.Go(func() {
-			results[i] = l.in(slug, fmt.Sprintf("cd pair; git push -q origin HEAD:own-%d; git push -q origin HEAD:shared", i))
-		})
+		pushes = append(pushes, l.script(slug, fmt.Sprintf("cd pair; git push -q origin HEAD:own-%d; git push -q origin HEAD:shared", i)).start(t))
 	}
-	group.Wait()
+	results := []result{pushes[0].wait(), pushes[1].wait()}
 	wants(t, l.refs("app"), "refs/heads/own-0", "refs/heads/own-1", "refs/heads/shared")
 	switch won := (results[0].status == 0) != (results[1].status == 0); {
 	case !won:
@@ -367,12 +367,9 @@ func TestGitWithAnSSHAgent(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = agent.Process.Kill(); _ = agent.Wait() })
-	for range 100 {
-		if _, err := os.Stat(sock); err == nil {
-			break
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	eventually(t, "ssh-agent listens", func() bool {
+		return command{argv: []string{"ssh-add", "-l"}, env: u.env}.run(t).status == 1 // it has no keys
+	})
 	command{argv: []string{"ssh-add", "-q", lab.remote.Path("client")}, env: u.env}.succeed(t)
 	u.write("config.yaml", gitConfig)
 	u.bottle("coder", "[bash]", fmt.Sprintf("git-gate:\n  repos:\n    app: {url: '%s', ssh_agent: true, host_key: %s}\n", lab.url("app"), lab.hostKey("host")))

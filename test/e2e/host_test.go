@@ -33,7 +33,7 @@ func TestHostNetworks(t *testing.T) {
 	open, closed := newNetwork(t, "e2e-open"), newNetwork(t, "e2e-closed", "--internal")
 	curl := func(network, url string, podmanArgs ...string) result {
 		args := append([]string{"podman", "run", "--rm", "--interactive", "--network=" + network}, podmanArgs...)
-		args = append(args, agentImage, "curl", "--silent", "--show-error", "--max-time", "20", "--cacert", "/dev/stdin", url)
+		args = append(args, agentImage, "curl", "--silent", "--show-error", "--max-time", "60", "--cacert", "/dev/stdin", url)
 		return command{argv: args, stdin: readFile(t, up.caFile)}.run(t)
 	}
 

@@ -94,9 +94,10 @@ func TestKill(t *testing.T) {
 // takes down what it made, or it was done already.
 func (l *killLab) killAtStart(v victim) string {
 	l.t.Helper()
-	started := l.background("start", "k", "--detach", "--yes")
+	started := l.podbottle("start", "k", "--detach", "--yes").start(l.t)
 	var pid int
-	for ; pid == 0 && !started.ended(); time.Sleep(5 * time.Millisecond) {
+	for ended := false; pid == 0 && !ended; time.Sleep(5 * time.Millisecond) {
+		ended = started.ended() // who ended while somebody looked is looked for once more
 		if slugs := l.states(); len(slugs) > 0 {
 			pid = v.pid(l, slugs[0])
 		}
@@ -149,7 +150,7 @@ func (l *killLab) killAtStop(v victim) string {
 	l.must("list")
 	l.inside(slug, "echo work > ~/result")
 	pid := v.pid(l, slug)
-	stopped := l.background("stop", slug)
+	stopped := l.podbottle("stop", slug).start(l.t)
 	l.kill(pid)
 	r := stopped.wait()
 	outcome := "stops"
@@ -177,7 +178,7 @@ func TestKillPodbottle(t *testing.T) {
 		}
 		t.Run("at start, "+name, func(t *testing.T) {
 			lab := newKillLab(t)
-			started := lab.background("start", "k", "--detach", "--yes")
+			started := lab.podbottle("start", "k", "--detach", "--yes").start(t)
 			for !started.ended() {
 				if slugs := lab.states(); len(slugs) > 0 && reached(lab, slugs[0]) {
 					break
@@ -194,7 +195,7 @@ func TestKillPodbottle(t *testing.T) {
 	}
 	t.Run("while it is attached", func(t *testing.T) {
 		lab := newKillLab(t)
-		started := lab.background("start", "k", "--headless", "--prompt", "none", "--yes")
+		started := lab.podbottle("start", "k", "--headless", "--prompt", "none", "--yes").start(t)
 		for !strings.Contains(lab.must("list"), "running") {
 			if started.ended() {
 				t.Fatalf("start ended: %v", started.wait())
@@ -220,7 +221,7 @@ func TestKillPodbottle(t *testing.T) {
 			lab := newKillLab(t)
 			slug := lab.start("k")
 			lab.inside(slug, "echo work > ~/result")
-			stopped := lab.background("stop", slug)
+			stopped := lab.podbottle("stop", slug).start(t)
 			time.Sleep(after)
 			lab.kill(stopped.pid())
 			stopped.wait()

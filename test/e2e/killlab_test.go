@@ -4,14 +4,11 @@ package e2e
 
 import (
 	"bytes"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/podbottle/podbottle/internal/sshdtest"
 )
@@ -117,16 +114,10 @@ func (l *killLab) exists(kind, name string) bool {
 // documentation says, and returns what list showed.
 func (l *killLab) mended(slug string, v victim) (shown string) {
 	l.t.Helper()
-	for range 100 {
-		if shown = l.must("list", "--format", "{{.Status}}: {{.ServiceNames}}"); strings.Contains(shown, v.listed) && (v.listed == "" || !strings.HasPrefix(shown, "running")) {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	wants(l.t, shown, v.listed)
-	if v.listed != "" && strings.HasPrefix(shown, "running") {
-		l.t.Errorf("list calls a bottle without %s running: %s", v.name, shown)
-	}
+	eventually(l.t, "list shows a bottle without "+v.name, func() bool {
+		shown = l.must("list", "--format", "{{.Status}}: {{.ServiceNames}}")
+		return strings.Contains(shown, v.listed) && (v.listed == "" || !strings.HasPrefix(shown, "running"))
+	})
 	l.inside(slug, attempts) // fails, as far as there is an agent left
 	mend := v.mend
 	// During the start the agent's handover may have failed, or fail only now.
@@ -148,20 +139,17 @@ func (l *killLab) mended(slug string, v victim) (shown string) {
 // works fails the test unless the agent reaches the host that it may reach.
 func (l *killLab) works(slug string) {
 	l.t.Helper()
-	r := l.inside(slug, "for i in {1..50}; do curl -sS -m 20 https://upstream.test:8443/ && exit; sleep 0.2; done; exit 1")
-	if r.status != 0 || !strings.HasSuffix(r.stdout, "upstream\n") {
-		l.t.Errorf("the allowed host is not reached: %v", r)
-	}
+	eventually(l.t, "the allowed host is reached", func() bool {
+		return l.inside(slug, "curl -sS -m 60 https://upstream.test:8443/").stdout == "upstream\n"
+	})
 }
 
 // stopAgain stops a bottle whose stop did not get to its end. Podman may still be
 // at it, so that the bottle goes away by itself.
 func (l *killLab) stopAgain(slug string) {
 	l.t.Helper()
-	r := l.run("stop", slug)
-	if listed := l.must("list", "--quiet"); listed != "" {
-		l.t.Errorf("%s is still there: %v", listed, r)
-	}
+	l.run("stop", slug)
+	eventually(l.t, slug+" is gone", func() bool { return l.must("list", "--quiet") == "" })
 	l.must("cleanup", "--yes")
 }
 
@@ -182,56 +170,4 @@ func (l *killLab) nothingEscaped() {
 	for _, r := range l.denied.requests() {
 		l.t.Errorf("the agent got out: %s %s%s", r.method, r.host, r.path)
 	}
-}
-
-// background is a podbottle that runs while the test does something else.
-type background struct {
-	l              *killLab
-	cmd            *exec.Cmd
-	stdout, stderr bytes.Buffer
-	done           chan struct{}
-	err            error
-}
-
-func (l *killLab) background(args ...string) *background {
-	l.t.Helper()
-	c := l.podbottle(args...)
-	b := &background{l: l, cmd: exec.Command(c.argv[0], c.argv[1:]...), done: make(chan struct{})}
-	b.cmd.Env, b.cmd.Dir = append(os.Environ(), c.env...), c.dir
-	b.cmd.Stdout, b.cmd.Stderr = &b.stdout, &b.stderr
-	b.cmd.WaitDelay = 5 * time.Second
-	if err := b.cmd.Start(); err != nil {
-		l.t.Fatal(err)
-	}
-	go func() {
-		b.err = b.cmd.Wait()
-		close(b.done)
-	}()
-	return b
-}
-
-func (b *background) pid() int { return b.cmd.Process.Pid }
-
-func (b *background) ended() bool {
-	select {
-	case <-b.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// wait returns what the command left; a status of -1 is the end by a signal.
-func (b *background) wait() result {
-	b.l.t.Helper()
-	select {
-	case <-b.done:
-	case <-time.After(commandTimeout):
-		_ = b.cmd.Process.Kill()
-		b.l.t.Fatalf("%v hangs:\n%s", b.cmd.Args, &b.stderr)
-	}
-	if exit := (*exec.ExitError)(nil); b.err != nil && !errors.As(b.err, &exit) {
-		b.l.t.Fatalf("%v: %v", b.cmd.Args, b.err)
-	}
-	return result{stdout: b.stdout.String(), stderr: b.stderr.String(), status: b.cmd.ProcessState.ExitCode()}
 }

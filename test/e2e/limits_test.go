@@ -32,7 +32,8 @@ func TestLimits(t *testing.T) {
 			if runtime == "crun" {
 				return // there only a pids controller limits processes, and the test host has none
 			}
-			bomb := u.inside(slug, "for i in $(seq 400); do sleep 40 & done")
+			// What the bomb leaves ends with its process group.
+			bomb := u.inside(slug, "setsid --wait bash -c 'bash -c \"for i in {1..400}; do sleep infinity & done\"; kill -KILL 0'")
 			wants(t, bomb.stderr, "fork: Resource temporarily unavailable")
 			eventually(t, "the bottle outlives a fork bomb", func() bool { return u.inside(slug, "echo alive").stdout == "alive\n" })
 		})

@@ -10,8 +10,8 @@ import (
 // What a bottle is called by, and what is said of one that does not run.
 func TestNames(t *testing.T) {
 	u := newUser(t)
-	u.bottle("fixer", "[bash, -c, 'sleep 300']", "label: my own words")
-	u.bottle("other", "[bash, -c, 'sleep 300']", "")
+	u.bottle("fixer", "[bash, -c, 'sleep infinity']", "label: my own words")
+	u.bottle("other", "[bash, -c, 'sleep infinity']", "")
 	before := hostObjects(t)
 	slug, second, other := u.start("fixer"), u.start("fixer"), u.start("other")
 	refused := func(want string, args ...string) {

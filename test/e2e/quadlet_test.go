@@ -138,7 +138,7 @@ func checkSealed(t *testing.T, tr *tree, up, other *upstream) {
 	if got := tr.inBottle(t, "e2e-unit", "cat /proc/version"); !strings.Contains(got, "gvisor") {
 		t.Errorf("the agent's kernel is %q", got)
 	}
-	if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+	if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 30 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
 		t.Errorf("a literal address: %q", got)
 	}
 	if got := tr.inBottle(t, "e2e-unit", "cut -f2,8 /proc/net/route"); strings.Contains(got, "00000000\t00000000") {
@@ -186,7 +186,7 @@ func checkSidecarsComeBack(t *testing.T, tr *tree, up *upstream) {
 		before := podman(t, "inspect", name, "--format", "{{.State.Pid}}")
 		agent := podman(t, "inspect", "bot-bottle-e2e-unit", "--format", "{{.State.Pid}}")
 		command{argv: []string{"kill", "-KILL", before}}.succeed(t)
-		if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+		if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 30 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
 			t.Errorf("without %s, a literal address: %q", service, got)
 		}
 		eventually(t, service+" is back", func() bool {
@@ -195,7 +195,7 @@ func checkSidecarsComeBack(t *testing.T, tr *tree, up *upstream) {
 			return r.status == 0 && pid != before && running == "true"
 		})
 		eventually(t, "the way out is back after "+service, func() bool {
-			return tr.inBottle(t, "e2e-unit", "curl -sS --max-time 10 https://upstream.test/") == "upstream\n"
+			return tr.inBottle(t, "e2e-unit", "curl -sS --max-time 60 https://upstream.test/") == "upstream\n"
 		})
 		if after := podman(t, "inspect", "bot-bottle-e2e-unit", "--format", "{{.State.Pid}}"); after != agent {
 			t.Errorf("the agent was started again when %s was killed", service)
@@ -219,9 +219,9 @@ func checkInfraKilled(t *testing.T, tr *tree) {
 		return r.status == 0 && strings.TrimSpace(r.stdout) != pod
 	})
 	eventually(t, "the agent is back", func() bool {
-		return tr.inBottle(t, "e2e-unit", "cat ~/kept; curl -sS --max-time 10 https://upstream.test/") == "kept\nupstream\n"
+		return tr.inBottle(t, "e2e-unit", "cat ~/kept; curl -sS --max-time 60 https://upstream.test/") == "kept\nupstream\n"
 	})
-	if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+	if got := tr.inBottle(t, "e2e-unit", "curl -sS --noproxy '*' --max-time 30 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
 		t.Errorf("afterwards, a literal address: %q", got)
 	}
 }
@@ -313,7 +313,7 @@ func TestHeadlessUnit(t *testing.T) {
 	})
 
 	tr.install(t, "e2e-job", "--headless", "--prompt", "echo by the timer", "--on-calendar", "*:*:0/5")
-	eventually(t, "the timer runs the agent", func() bool { return readFile(t, answer) == "by the timer\n" })
+	eventually(t, "the timer runs the agent", func() bool { return holds(answer, "by the timer\n") })
 	command{argv: []string{"systemctl", "--user", "stop", "bot-bottle-e2e-job.timer"}}.succeed(t)
 }
 
@@ -438,13 +438,23 @@ func networks(t testing.TB, slug string) string {
 	return strings.ReplaceAll(text, slug, "SLUG")
 }
 
-// eventually waits until something is so; it is much less than the deadline.
+// patience is how long eventually waits. What it waits for takes much less, on a busy
+// machine too.
+const patience = 5 * time.Minute
+
+// eventually waits until something is so.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if so() {
 			return
 		}
 	}
 	t.Fatalf("it did not come about that %s", what)
+}
+
+// holds tells whether a file is there and has this content.
+func holds(file, content string) bool {
+	got, err := os.ReadFile(file)
+	return err == nil && string(got) == content
 }

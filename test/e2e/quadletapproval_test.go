@@ -17,13 +17,14 @@ import (
 func (tr *tree) askFor(t testing.TB, name, tool, arguments string) <-chan string {
 	t.Helper()
 	call := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, tool, arguments)
-	cmd := tr.podbottle("exec", name, "--", "curl", "-sS", "--noproxy", "*", "--max-time", "100", "-H", "Content-Type: application/json",
+	cmd := tr.podbottle("exec", name, "--", "curl", "-sS", "--noproxy", "*", "--max-time", "600", "-H", "Content-Type: application/json",
 		"-H", "Accept: application/json, text/event-stream", "--data-binary", "@-", "http://supervise:9100/mcp")
-	cmd.stdin = call
+	cmd.stdin, cmd.timeout = call, 2*commandTimeout
+	asked := cmd.start(t)
 	answer := make(chan string, 1)
 	go func() {
-		r := cmd.run(t)
-		answer <- r.stdout + r.stderr
+		<-asked.done
+		answer <- asked.stdout.String() + asked.stderr.String()
 	}()
 	return answer
 }
@@ -45,7 +46,7 @@ func checkApproval(t *testing.T, tr *tree, name string, up *upstream) {
 	const url = "https://api.upstream.test/more/"
 	agent := podman(t, "inspect", "bot-bottle-"+name, "--format", "{{.Id}}")
 	seen := len(up.requests())
-	if got := tr.inBottle(t, name, "curl -sS --max-time 20 "+url); !strings.Contains(got, "path-not-allowed") {
+	if got := tr.inBottle(t, name, "curl -sS --max-time 60 "+url); !strings.Contains(got, "path-not-allowed") {
 		t.Errorf("before the approval: %q", got)
 	}
 
@@ -58,7 +59,7 @@ func checkApproval(t *testing.T, tr *tree, name string, up *upstream) {
 	if got := <-answer; !strings.Contains(got, "not today") {
 		t.Errorf("the denial: %q", got)
 	}
-	if got := tr.inBottle(t, name, "curl -sS --max-time 20 "+url); !strings.Contains(got, "path-not-allowed") || len(up.requests()) != seen {
+	if got := tr.inBottle(t, name, "curl -sS --max-time 60 "+url); !strings.Contains(got, "path-not-allowed") || len(up.requests()) != seen {
 		t.Errorf("after the denial: %q, and the host saw %d requests", got, len(up.requests())-seen)
 	}
 
@@ -67,7 +68,7 @@ func checkApproval(t *testing.T, tr *tree, name string, up *upstream) {
 	if got := <-answer; !strings.Contains(got, "approved") {
 		t.Errorf("the approval: %q", got)
 	}
-	if got := tr.inBottle(t, name, "curl -sS --max-time 20 "+url); got != "upstream\n" || len(up.requests()) != seen+1 {
+	if got := tr.inBottle(t, name, "curl -sS --max-time 60 "+url); got != "upstream\n" || len(up.requests()) != seen+1 {
 		t.Errorf("after the approval: %q, and the host saw %d requests", got, len(up.requests())-seen)
 	}
 
@@ -82,7 +83,7 @@ func checkApproval(t *testing.T, tr *tree, name string, up *upstream) {
 		answer := tr.askFor(t, name, "egress-block", fmt.Sprintf(`{"host":%q,"justification":"a test"}`, host))
 		tr.podbottle("approvals", "approve", tr.proposal(t), "--scope", "bottle").succeed(t)
 		wants(t, <-answer, "approved")
-		if got := tr.inBottle(t, name, "curl -sS --max-time 20 https://"+host+"/"); !strings.Contains(got, "not public") {
+		if got := tr.inBottle(t, name, "curl -sS --max-time 60 https://"+host+"/"); !strings.Contains(got, "not public") {
 			t.Errorf("the new host %s: %q, want that the firewall judges its address", host, got)
 		}
 	}

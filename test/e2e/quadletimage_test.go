@@ -136,7 +136,7 @@ func TestCapabilityBlockOfUnits(t *testing.T) {
 	t.Run("approved", func(t *testing.T) {
 		u := unitImage{tr, t, name}
 		screen := newScreen(t, &user{tr, t})
-		screen.send("podbottle attach " + name + "; echo status=$?")
+		screen.run("podbottle attach " + name + "; echo status=$?")
 		screen.send("echo $((6*7))")
 		screen.waitFor("\n42")
 		before, agent := tr.inBottle(t, name, everything), u.agent()
@@ -155,7 +155,11 @@ func TestCapabilityBlockOfUnits(t *testing.T) {
 		if after := tr.inBottle(t, name, everything); own(before) != own(after) {
 			t.Errorf("the home was\n%s\nand is\n%s", own(before), own(after))
 		}
-		starts := strings.Split(tr.inBottle(t, name, "cat ~/starts"), "\n")
+		var starts []string
+		eventually(t, "the agent has written down its second start", func() bool {
+			starts = strings.Split(tr.inBottle(t, name, "cat ~/starts"), "\n")
+			return len(starts) > 2
+		})
 		if len(starts) != 3 || strings.Contains(starts[0], "--continue") || !strings.Contains(starts[1], "--continue") {
 			t.Errorf("the agent was started with %q", starts)
 		}
@@ -219,20 +223,18 @@ func TestCapabilityBlockOfAJob(t *testing.T) {
 		"agents/worker.md": "---\nbottle: web\n---\nYou work.\n",
 		"bottles/web.md":   "---\nagent_provider: {template: command, image: '" + agentImage + "', command: [bash]}\nsupervise: true\n---\n",
 	})
-	tr.install(t, name, "--headless", "--on-approval=wait=5m", "--prompt", "echo begun >> ~/notes; test -e /built || sleep 300; cat ~/notes /built")
-	started := make(chan result, 1)
-	cmd := tr.podbottle("quadlet", "start", name)
-	go func() { started <- cmd.run(t) }()
+	tr.install(t, name, "--headless", "--on-approval=wait=1h", "--prompt", "echo begun >> ~/notes; test -e /built || sleep infinity; cat ~/notes /built")
+	started := tr.podbottle("quadlet", "start", name).start(t)
 	u := unitImage{tr, t, name}
 	eventually(t, "the agent works", func() bool { return tr.inBottle(t, name, "cat ~/notes") == "begun\n" })
 	id, answer := u.asks("FROM " + agentImage + "\nUSER root\nRUN echo new > /built\nUSER node\n")
 	tr.podbottle("approvals", "approve", id, "--scope", "bottle").succeed(t)
 	wants(t, <-answer, "approved")
-	if r := <-started; r.status == 0 {
+	if r := started.wait(); r.status == 0 {
 		t.Errorf("the run that was cut short: %v", r)
 	}
 	file := filepath.Join(tr.root, "state", name, "answer.txt")
-	eventually(t, "the prompt ran in the new image", func() bool { return readFile(t, file) == "begun\nbegun\nnew\n" })
+	eventually(t, "the prompt ran in the new image", func() bool { return holds(file, "begun\nbegun\nnew\n") })
 	u.unchanged()
 }
 

@@ -53,13 +53,13 @@ func serveHTTP(t *testing.T) {
 // checkWayOut wants the bottle to reach its one host and nothing else.
 func checkWayOut(t *testing.T, tr *tree, slug string) {
 	t.Helper()
-	if got := tr.inBottle(t, slug, "curl -sS --max-time 20 http://upstream.test/"); got != "upstream\n" {
+	if got := tr.inBottle(t, slug, "curl -sS --max-time 60 http://upstream.test/"); got != "upstream\n" {
 		t.Errorf("%s: the host that is listed: %q", slug, got)
 	}
-	if got := tr.inBottle(t, slug, "curl -sS --max-time 20 http://denied.test/"); !strings.Contains(got, "host-not-allowed") {
+	if got := tr.inBottle(t, slug, "curl -sS --max-time 60 http://denied.test/"); !strings.Contains(got, "host-not-allowed") {
 		t.Errorf("%s: a host that is not listed: %q", slug, got)
 	}
-	if got := tr.inBottle(t, slug, "curl -sS --noproxy '*' --max-time 5 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
+	if got := tr.inBottle(t, slug, "curl -sS --noproxy '*' --max-time 30 http://"+upstreamIP+"/"); !strings.Contains(got, "connect") {
 		t.Errorf("%s: a literal address: %q", slug, got)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -61,7 +60,7 @@ func TestAnotherStatusKeepsTheStateForResume(t *testing.T) {
 
 func TestDetachedBottle(t *testing.T) {
 	u := newUser(t)
-	u.bottle("fixer", "[bash, -c, 'echo started; printf \"\\033[31mred\\033[0m\\n\"; sleep 300']", "")
+	u.bottle("fixer", "[bash, -c, 'echo started; printf \"\\033[31mred\\033[0m\\n\"; sleep infinity']", "")
 	slug := u.start("fixer")
 	var listed []struct{ Slug, Status, Runtime, Firewall string }
 	if err := json.Unmarshal([]byte(u.must("list", "--format", "json")), &listed); err != nil {
@@ -91,8 +90,12 @@ func TestDetachedBottle(t *testing.T) {
 	if r := u.input(unread, "exec", slug, "--", "cat"); r.status != 0 || r.stdout != unread {
 		t.Errorf("exec passes %d of %d bytes through, status %d %s", len(r.stdout), len(unread), r.status, r.stderr)
 	}
-	logs := u.must("logs", slug)
-	wants(t, logs, "started", "<ESC>[31mred")
+	var logs string
+	eventually(t, "the agent's output is in the log", func() bool {
+		logs = u.must("logs", slug)
+		return strings.Contains(logs, "<ESC>[31mred")
+	})
+	wants(t, logs, "started")
 	if strings.Contains(logs, "\x1b") {
 		t.Error("a terminal escape of the agent reaches the user's terminal")
 	}
@@ -102,7 +105,7 @@ func TestDetachedBottle(t *testing.T) {
 	if got := u.must("logs", "--since", "1h", slug); got != logs {
 		t.Errorf("of the last hour: %q", got)
 	}
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(1100 * time.Millisecond) // what is in the log is older then
 	if got := u.must("logs", "--since", "1s", slug); got != "" {
 		t.Errorf("of the last second: %q", got)
 	}
@@ -117,15 +120,15 @@ func TestTerminal(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "")
 	screen := newScreen(t, u)
-	screen.send("podbottle start fixer; echo status=$?")
+	screen.run("podbottle start fixer; echo status=$?")
 	screen.waitFor("Start this bottle? [y/N]")
 	screen.send("y")
 	screen.waitFor("node@fixer")
 	screen.send("stty size")
 	screen.waitFor("30 100")
 	screen.tmux("resize-window", "-t", screen.name, "-x", "90", "-y", "25")
-	screen.send("clear; sleep 1; stty size")
-	screen.waitFor("25 90")
+	screen.send("until stty size | grep -x '25 90'; do sleep 0.1; done")
+	screen.waitFor("\n25 90")
 	if r := u.run("cleanup", "--all", "--yes"); !strings.Contains(r.stderr, "Left alone: fixer-") || !strings.Contains(r.stderr, "podbottle stop fixer-") {
 		t.Errorf("cleanup says nothing of the bottle that it left alone: %v", r)
 	}
@@ -133,8 +136,9 @@ func TestTerminal(t *testing.T) {
 	screen.waitFor("Detached from fixer-")
 	screen.waitFor("status=0")
 	slug := u.must("list", "-q")
-	screen.send("clear; podbottle attach " + slug + "; echo status=$?")
-	time.Sleep(time.Second)
+	screen.run("podbottle attach " + slug + "; echo status=$?")
+	screen.send("echo attached $((6*7))") // what is typed before it is attached waits for the agent
+	screen.waitFor("\nattached 42")
 	screen.send("exit 7")
 	screen.waitFor("status=7")
 	screen.waitFor("podbottle resume " + slug)
@@ -145,10 +149,10 @@ func TestInterruptReachesTheAgent(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "")
 	screen := newScreen(t, u)
-	screen.send("podbottle start fixer --yes --runtime crun; echo status=$?")
+	screen.run("podbottle start fixer --yes --runtime crun; echo status=$?")
 	screen.waitFor("node@fixer")
-	screen.send("sleep 100")
-	time.Sleep(time.Second)
+	screen.send("echo begun; sleep 1000")
+	screen.waitFor("\nbegun")
 	screen.tmux("send-keys", "-t", screen.name, "C-c")
 	screen.send("echo interrupted $?")
 	screen.waitFor("interrupted 130")
@@ -161,7 +165,7 @@ func TestNoIsTheDefault(t *testing.T) {
 	u.bottle("fixer", "[bash]", "")
 	screen := newScreen(t, u)
 	for _, answer := range []string{"", "n", "yess"} {
-		screen.send("clear; podbottle start fixer; echo status=$?")
+		screen.run("podbottle start fixer; echo status=$?")
 		screen.waitFor("Start this bottle? [y/N]")
 		screen.send(answer)
 		screen.waitFor("status=125")
@@ -193,10 +197,10 @@ func newScreen(t *testing.T, u *user) *screen {
 // of its session down then, and whoever looks at the host has to look afterwards.
 func (s *screen) close() {
 	s.t.Helper()
-	shell := strings.TrimSpace(s.tmux("list-panes", "-t", s.name, "-F", "#{pane_pid}"))
-	children, _ := exec.Command("pgrep", "--parent", shell).Output() // status 1: there are none
+	pids := strings.Fields(s.tmux("list-panes", "-t", s.name, "-F", "#{pane_pid} #{pid}")) // the shell and the server
+	children, _ := exec.Command("pgrep", "--parent", pids[0]).Output()                     // status 1: there are none
 	s.tmux("kill-server")
-	for _, pid := range append(strings.Fields(string(children)), shell) {
+	for _, pid := range append(pids, strings.Fields(string(children))...) {
 		eventually(s.t, "the process "+pid+" of the screen ends", func() bool {
 			return exec.Command("kill", "-0", pid).Run() != nil
 		})
@@ -212,18 +216,29 @@ func (s *screen) tmux(args ...string) string {
 	return string(out)
 }
 
-func (s *screen) send(line string) { s.tmux("send-keys", "-t", s.name, "--", line, "Enter") }
+// send types a line.
+func (s *screen) send(line string) {
+	s.t.Helper()
+	s.tmux("send-keys", "-t", s.name, "--", line, "Enter")
+}
 
-// waitFor waits until the screen shows text.
+// run types a line at the shell's prompt, on an empty screen: what waitFor finds is not
+// of the line before.
+func (s *screen) run(line string) {
+	s.t.Helper()
+	s.tmux("send-keys", "-R", "-t", s.name)
+	s.send(line)
+}
+
+// waitFor waits until the screen shows text. What is typed is shown too, so the text has
+// to be another: status=0 for the line that ends with status=$?, or one that begins a line.
 func (s *screen) waitFor(text string) {
 	s.t.Helper()
 	var shown string
-	for range 300 {
-		shown = s.tmux("capture-pane", "-p", "-t", s.name)
-		if strings.Contains(shown, text) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if shown = s.tmux("capture-pane", "-p", "-t", s.name); strings.Contains("\n"+shown, text) {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 	s.t.Fatalf("%q does not appear:\n%s", text, shown)
 }
@@ -231,18 +246,20 @@ func (s *screen) waitFor(text string) {
 func TestTenAtOnce(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "")
-	var group sync.WaitGroup
-	results := make([]result, 10)
-	for i := range results {
-		group.Go(func() { results[i] = u.run("start", "fixer", "--detach", "--yes") })
+	var starts []*running
+	for range 10 {
+		starts = append(starts, u.podbottle("start", "fixer", "--detach", "--yes").start(t))
 	}
-	group.Wait()
 	var slugs []string
-	for _, r := range results {
+	for _, start := range starts {
+		r := start.wait()
 		if r.status != 0 {
-			t.Fatalf("one of ten: %v", r)
+			t.Errorf("one of ten: %v", r)
 		}
 		slugs = append(slugs, strings.TrimSpace(r.stdout))
+	}
+	if t.Failed() {
+		return
 	}
 	slices.Sort(slugs)
 	if len(slices.Compact(slices.Clone(slugs))) != 10 {
@@ -261,15 +278,10 @@ func TestASignalDuringTheStartLeavesNothing(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		for _, after := range []time.Duration{100, 300, 500, 800} {
 			t.Run(fmt.Sprintf("%v after %dms", sig, after), func(t *testing.T) {
-				cmd := exec.Command("podbottle", "start", "fixer", "--detach", "--yes")
-				cmd.Env = append(os.Environ(), u.podbottle().env...)
-				if err := cmd.Start(); err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(after * time.Millisecond)
-				_ = cmd.Process.Signal(sig)
-				_ = cmd.Wait()
-				switch code := cmd.ProcessState.ExitCode(); code {
+				start := u.podbottle("start", "fixer", "--detach", "--yes").start(t)
+				time.Sleep(after * time.Millisecond) // wherever it is by then
+				_ = start.cmd.Process.Signal(sig)
+				switch code := start.wait().status; code {
 				case 0: // it was faster than the signal
 					u.must(append([]string{"stop", "--discard"}, u.states()...)...)
 				case -1: // the signal was faster than the program
@@ -287,19 +299,19 @@ func TestCleanupAfterACrash(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash]", "")
 	before := hostObjects(t)
-	cmd := exec.Command("podbottle", "start", "fixer", "--detach", "--yes")
-	cmd.Env = append(os.Environ(), u.podbottle().env...)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for range 500 { // until the pod is there, so that there is something to clean up
-		if len(hostObjects(t)["pod"]) > len(before["pod"]) {
-			break
+	start := u.podbottle("start", "fixer", "--detach", "--yes").start(t)
+	// It is held while one looks for the pod, so that it is not done before it is killed.
+	for thereIs := false; !thereIs; time.Sleep(20 * time.Millisecond) {
+		_ = start.cmd.Process.Signal(syscall.SIGSTOP)
+		if start.ended() {
+			t.Fatalf("the start was not caught: %v", start.wait())
 		}
-		time.Sleep(10 * time.Millisecond)
+		if thereIs = podman(t, "pod", "ps", "--quiet") != ""; thereIs {
+			_ = start.cmd.Process.Kill()
+		}
+		_ = start.cmd.Process.Signal(syscall.SIGCONT)
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	start.wait()
 	r := u.run("cleanup", "--dry-run", "--all")
 	wants(t, r.stderr, "network bot-bottle-fixer", "state of fixer")
 	if r := u.run("cleanup", "--all"); r.status != 125 {
@@ -314,12 +326,7 @@ func TestCleanupKeepsTheWorkOfADetachedAgent(t *testing.T) {
 	u := newUser(t)
 	u.bottle("fixer", "[bash, -c, 'echo work > result; exit 3']", "")
 	slug := u.start("fixer")
-	for range 100 {
-		if strings.Contains(u.must("list"), "stopped") {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	eventually(t, "the agent has ended", func() bool { return strings.Contains(u.must("list"), "stopped") })
 	u.must("cleanup", "--yes")
 	if got := u.must("list", "-q"); got != "" {
 		t.Errorf("cleanup left the pod of %s", got)

@@ -35,7 +35,7 @@ func supervisedUser(t *testing.T) (u *user, slug string, up *upstream) {
 
 // reaches asks for a path as the agent, and tells whether it came through.
 func reaches(u *user, slug, path string) bool {
-	return u.inside(slug, "curl -sS --max-time 20 https://"+upstreamHost+path).stdout == "upstream\n"
+	return u.inside(slug, "curl -sS --max-time 60 https://"+upstreamHost+path).stdout == "upstream\n"
 }
 
 // more is the JSON of a call that asks for a path below /more/.
@@ -65,11 +65,13 @@ func TestSupervise(t *testing.T) {
 		answer := u.askFor(t, slug, "egress-block", more)
 		id := u.proposal(t)
 		wants(t, u.must("approvals", "show", id), "/more/", "<ESC>[31mthe<ESC>[0m tests")
-		u.must("approvals", "approve", id, "--scope", "once", "--for", "6s")
-		if !reaches(u, slug, "/more/x") {
-			t.Error("the approved request did not go through")
-		}
+		// The agent tries all the time: the approval may end before another command is under way.
+		asked := u.podbottle("exec", slug, "--", "bash", "-c", "until curl -sSf --max-time 60 https://"+upstreamHost+"/more/x; do sleep 0.1; done 2>/dev/null").start(t)
+		u.must("approvals", "approve", id, "--scope", "once", "--for", "15s")
 		wants(t, <-answer, "approved")
+		if r := asked.wait(); r.stdout != "upstream\n" {
+			t.Errorf("the approved request did not go through: %v", r)
+		}
 		eventually(t, "the approval ends", func() bool { return !reaches(u, slug, "/more/x") })
 		refused("after its end")
 	})
@@ -90,6 +92,7 @@ func TestSupervise(t *testing.T) {
 		podman(t, "restart", "--time=0", "bot-bottle-"+slug+"-supervise")
 		<-answer // cut short
 		u.must("approvals", "deny", id, "--reason", "still here")
+		served(t, u, slug)
 		wants(t, <-u.askFor(t, slug, "proposal-status", fmt.Sprintf(`{"id":%q}`, longID(t, u, id))), "rejected", "still here")
 		refused("while it was away")
 	})
@@ -104,6 +107,14 @@ func TestSupervise(t *testing.T) {
 	wants(t, u.must("audit", slug), "because: for <ESC>[31mthe<ESC>[0m tests", "modified to", "told: still here", "with approvals deny")
 }
 
+// served waits until supervise, which was started again, answers the agent.
+func served(t *testing.T, u *user, slug string) {
+	t.Helper()
+	eventually(t, "supervise serves again", func() bool {
+		return strings.Contains(<-u.askFor(t, slug, "list-egress-routes", "{}"), "upstream.test")
+	})
+}
+
 // checkFlood has the agent make a thousand proposals at once, while the operator looks
 // at what waits.
 func checkFlood(t *testing.T, u *user, slug string) {
@@ -111,21 +122,16 @@ func checkFlood(t *testing.T, u *user, slug string) {
 	const service = "supervise"
 	podman(t, "restart", "--time=0", "bot-bottle-"+slug+"-"+service) // the rate of earlier proposals is forgotten
 	u.copyProgram(slug)
+	served(t, u, slug)
 	before := memoryOf(t, slug, service)
-	ended := make(chan result, 1)
-	go func() { ended <- u.agentProgram(slug, "flood", strconv.Itoa(calls)).run(t) }()
+	flood := u.agentProgram(slug, "flood", strconv.Itoa(calls)).start(t)
 	looks := 0
-	var r result
-	for r.stdout == "" && r.status == 0 {
-		select {
-		case r = <-ended:
-		case <-time.After(100 * time.Millisecond):
-			if n := len(lines(u.must("approvals", "list", "--format", "{{.ID}}"))); n > limit {
-				t.Errorf("%d proposals wait in the flood", n)
-			}
-			looks++
+	for ; !flood.ended(); looks++ {
+		if n := len(lines(u.must("approvals", "list", "--format", "{{.ID}}"))); n > limit {
+			t.Errorf("%d proposals wait in the flood", n)
 		}
 	}
+	r := flood.wait()
 	var outcome floodOutcome
 	if r.status != 0 || json.Unmarshal([]byte(r.stdout), &outcome) != nil {
 		t.Fatalf("%+v", r)
@@ -215,7 +221,7 @@ func longID(t *testing.T, u *user, id string) string {
 func TestSuperviseOnTheTerminal(t *testing.T) {
 	u, slug, up := supervisedUser(t)
 	s := newScreen(t, u)
-	s.send("VISUAL='sed -i s/even-more/less/' podbottle supervise; echo status=$?")
+	s.run("VISUAL='sed -i s/even-more/less/' podbottle supervise; echo status=$?")
 	s.waitFor("Nothing waits")
 	answer := u.askFor(t, slug, "egress-block", more)
 	s.waitFor("1 proposal waits")
@@ -236,6 +242,7 @@ func TestSuperviseOnTheTerminal(t *testing.T) {
 	if !reaches(u, slug, "/more/x") {
 		t.Error("what was approved does not go through")
 	}
+	s.waitFor("Nothing waits") // so that what waits next is not the one before
 	answer = u.askFor(t, slug, "egress-block", strings.ReplaceAll(more, "/more/", "/even-more/"))
 	s.waitFor("1 proposal waits")
 	key("Enter", "/even-more/")
@@ -287,7 +294,7 @@ func TestNotify(t *testing.T) {
 	select {
 	case got := <-desktop.shown:
 		wants(t, got, "podbottle: ", slug+" asks", "/more/")
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Error("no notification was shown")
 	}
 	s.waitFor(slug + "  egress-block")
