@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/podbottle/podbottle/internal/audit"
+	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
@@ -123,6 +124,9 @@ func (r Record) String() string {
 	}
 	if r.Detail != "" {
 		text += ": " + visible.Cut(r.Detail, maxShownText)
+	}
+	if breakage.Has("branches") {
+		return text
 	}
 	return visible.String(text)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/podbottle/podbottle/internal/breakage"
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
@@ -116,7 +117,12 @@ func (v View) Text() string {
 }
 
 // Quotation are the agent's own words, line by line, safe to print.
-func (v View) Quotation() []string { return visible.Lines(v.Proposal.Justification) }
+func (v View) Quotation() []string {
+	if breakage.Has("quotation") {
+		return []string{v.Proposal.Justification}
+	}
+	return visible.Lines(v.Proposal.Justification)
+}
 
 // Status is how the proposal stands.
 func (e Entry) Status() Status {

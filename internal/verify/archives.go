@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/podbottle/podbottle/internal/archive"
 	"github.com/podbottle/podbottle/internal/bottle"
 	"github.com/podbottle/podbottle/internal/verify/probe"
 )
@@ -23,7 +24,7 @@ import (
 type sent struct {
 	breach   string // empty for none
 	problem  error  // it was not even sent
-	refusals int    // by the directory and by standard output
+	refusals int    // for the directory and for standard output
 }
 
 // archivesProbe has the agent's end of a copy send archives of its own.
@@ -91,7 +92,8 @@ func (r *run) takesHonest(ctx context.Context, parent string) error {
 	return nil
 }
 
-// takes has the archive of that name sent to a directory, and to standard output.
+// takes has the archive of that name sent to a directory, and passed on as for standard
+// output.
 func (r *run) takes(ctx context.Context, name, parent string) (s sent) {
 	t, err := newTarget(parent)
 	if err != nil {
@@ -99,15 +101,16 @@ func (r *run) takes(ctx context.Context, name, parent string) (s sent) {
 	}
 	args := probe.SendArgs(name, t.outside)
 	var said, out bytes.Buffer
-	for _, to := range []string{t.dir, "-"} {
-		err := r.ownLauncher(&out, &said).CopyTrial(ctx, r.asked(), bottle.Location{Path: to}, args)
-		switch {
-		case err == nil:
-		case strings.HasPrefix(err.Error(), "in the bottle: "):
-			s.problem = err // what was to send it says so
-		default:
-			s.refusals++
-		}
+	switch err := r.ownLauncher(&out, &said).CopyTrial(ctx, r.asked(), bottle.Location{Path: t.dir}, args); {
+	case err == nil:
+	case strings.HasPrefix(err.Error(), "in the bottle: "):
+		s.problem = err // what was to send it says so
+	default:
+		s.refusals++
+	}
+	// What goes to standard output comes the same way, so that it need not come again.
+	if archive.Filter(&out, bytes.NewReader(probe.ArchiveStream(name, t.outside)), probe.Archive) != nil {
+		s.refusals++
 	}
 	found, err := probe.Escaped(t.dir)
 	switch passed, c := loose(out.Bytes()), acting(said.String()); {
@@ -125,12 +128,12 @@ func (r *run) takes(ctx context.Context, name, parent string) (s sent) {
 
 // loose says what of an archive, or of the beginning of one, would lead out of where it
 // is unpacked, or is neither file, directory nor link there; empty for nothing.
-func loose(archive []byte) string {
+func loose(stream []byte) string {
 	links := map[string]bool{}
 	in := func(name string) bool {
 		return filepath.IsLocal(name) && (name == probe.Archive || strings.HasPrefix(name, probe.Archive+"/"))
 	}
-	for reader := tar.NewReader(bytes.NewReader(archive)); ; {
+	for reader := tar.NewReader(bytes.NewReader(stream)); ; {
 		h, err := reader.Next()
 		if err != nil {
 			return "" // the end, or where it was cut off

@@ -25,7 +25,7 @@ func copiesProbes() []hostProbe {
 		}, run: copiesProbe, own: true},
 		{Probe: probe.Probe{
 			ID:      "copies.settings",
-			Tried:   "copy out a repository with git's configuration, hooks, attributes and submodules, and settings of an editor and of an agent",
+			Tried:   "copy out a repository in which git, an editor or an agent would run what the agent has written: hooks, fsmonitor, filters, aliases and ssh commands, submodules by ext::, a bare repository and a file .git inside of it",
 			Control: "the files arrive; an ordinary one is not named",
 			Breach:  "podbottle does not name one of them",
 		}, run: settingsProbe, own: true},
@@ -38,7 +38,7 @@ func copiesProbes() []hostProbe {
 		}, run: backProbe, own: true},
 		{Probe: probe.Probe{
 			ID: "copies.archives",
-			Tried: "send archives in place of what is asked for, to a directory and to standard output: names and links that lead out, absolute, by .., through links and by records of PAX and GNU tar, " +
+			Tried: "have the agent's end of a copy send archives of its own, and pass the same on as to standard output: names and links that lead out, absolute, by .., through links and by records of PAX and GNU tar, " +
 				"hard links to links, devices, a name twice, sizes that are huge or no sizes",
 			Control: "an honest archive is taken, to either",
 			Breach:  "a file outside of the target changes, something leads out of it, or such a member is passed on",
@@ -114,14 +114,21 @@ func settingsProbe(ctx context.Context, r *run) probe.Result {
 		said = ""
 	}
 	var missing []string
-	for name, acts := range probe.Planted {
-		if _, err := os.Stat(filepath.Join(to, name)); err != nil {
-			return incomplete("%v", err)
+	named := map[string]bool{}
+	_, list, _ := strings.Cut(said, "written: ")
+	list, _, _ = strings.Cut(list, ". Look")
+	for name := range strings.SplitSeq(list, ", ") {
+		named[name] = true
+	}
+	for name, content := range probe.Planted {
+		if text, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(text) != content { // #nosec G304 -- below a directory of ours
+			return incomplete("%s arrives as %q: %v", name, text, err)
 		}
-		if named := strings.Contains(said, name); acts && !named {
-			missing = append(missing, name)
-		} else if named && !acts {
+		switch {
+		case name == probe.Harmless && named[probe.Settings+"/"+name]:
 			return incomplete("%s is named too, so that the names say nothing", name)
+		case name != probe.Harmless && !named[probe.Settings+"/"+name]:
+			missing = append(missing, name)
 		}
 	}
 	if slices.Sort(missing); len(missing) > 0 {

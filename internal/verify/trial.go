@@ -181,7 +181,7 @@ func (r *run) writeManifest(ctx context.Context) error {
 		image = sidecar.Image
 	}
 	root := filepath.Join(r.dir, "bot-bottle")
-	bottleText := fmt.Sprintf("---\nagent_provider: {template: command, image: %q, command: [%s]}\nenv:\n  %s: %q\n  %s: ${%s}\n---\n",
+	bottleText := fmt.Sprintf("---\nagent_provider: {template: command, image: %q, command: [%s]}\nsupervise: true\nenv:\n  %s: %q\n  %s: ${%s}\n---\n",
 		image, blueprint.Handover, plainVariable, r.plain, secretVariable, secretVariable)
 	for name, text := range map[string]string{"bottles/verify.md": bottleText, "agents/verify.md": "---\nbottle: verify\n---\n"} {
 		path := filepath.Join(root, name)

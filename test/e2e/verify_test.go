@@ -206,8 +206,8 @@ var broken = []struct {
 		"copies.archives", "host.devices", "kernel.calls", "kernel.capabilities", "kernel.files", "kernel.keys", "kernel.mount", "kernel.namespaces", "kernel.nested", "kernel.no-new-privileges", "kernel.processes",
 		"kernel.seccomp", "kernel.signals", "kernel.users", "net.add-route", "net.families", "net.icmp", "net.packet", "net.raw", "net.vsock", "secret.mounts",
 	}},
-	{name: "secrets", breakage: "environment,arguments,secret,socket,loopback,dumps,state,modes,copies,settings,workspace,escapes,detached,leftovers", want: []string{
-		"copies.settings", "copies.trees", "copies.workspace", "host.loopback", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
+	{name: "secrets", breakage: "environment,arguments,secret,socket,loopback,dumps,state,modes,copies,settings,workspace,escapes,quotation,branches,detached,leftovers", want: []string{
+		"copies.settings", "copies.trees", "copies.workspace", "host.loopback", "host.sockets", "life.detached", "life.leftovers", "operator.escapes", "operator.git", "operator.proposals", "outside.arguments", "outside.dumps", "outside.inspect", "outside.logs", "outside.modes", "outside.state",
 		"secret.arguments", "secret.environment", "secret.files",
 	}, seen: map[string]string{"host.loopback": "arrived at the host's loopback", "copies.workspace": "what a link leads to came along"}},
 	{name: "egress", breakage: "open,wide,as-it-is", want: []string{

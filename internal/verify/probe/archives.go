@@ -100,23 +100,33 @@ func HostileArchives() []string { return slices.Sorted(maps.Keys(hostileArchives
 // outside is the path of the directory that it is after.
 func SendArgs(name, outside string) []string { return []string{"probe", "send", name, outside} }
 
+// ArchiveStream is the archive of that name, as it is sent; nil for none.
+func ArchiveStream(name, outside string) []byte {
+	members, ok := hostileArchives(outside)[name]
+	switch {
+	case name == Honest:
+		members = []tarMember{
+			{kind: tarDir, name: Archive + "/"},
+			{kind: tarDir, name: Archive + "/sub/"},
+			{kind: tarFile, name: Archive + "/sub/file", content: EveryByte()},
+		}
+	case !ok:
+		return nil
+	}
+	return tarStream(members)
+}
+
 // send writes the archive NAME, which is after the directory OUTSIDE, on standard
 // output. That nobody reads to its end is no fault of it.
 func send(_ context.Context, args []string) (any, error) {
 	if len(args) != 2 {
 		return nil, errors.New("wanted: send NAME OUTSIDE")
 	}
-	members, ok := hostileArchives(args[1])[args[0]]
-	if args[0] == Honest {
-		members = []tarMember{
-			{kind: tarDir, name: Archive + "/"},
-			{kind: tarDir, name: Archive + "/sub/"},
-			{kind: tarFile, name: Archive + "/sub/file", content: EveryByte()},
-		}
-	} else if !ok {
+	stream := ArchiveStream(args[0], args[1])
+	if stream == nil {
 		return nil, fmt.Errorf("there is no archive %q", args[0])
 	}
-	_, _ = os.Stdout.Write(tarStream(members))
+	_, _ = os.Stdout.Write(stream)
 	return nil, nil
 }
 

@@ -32,6 +32,7 @@ func parts() map[string]part {
 		"over":      over,
 		"nested":    func(context.Context, []string) (any, error) { return tryNested(), nil },
 		"plant":     plantTrees,
+		"propose":   propose,
 		"reach":     reachTargets,
 		"send":      send,
 	}

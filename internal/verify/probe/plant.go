@@ -18,11 +18,29 @@ const (
 	Settings = "settings"
 )
 
-// Planted are the files of the tree Settings, and whether a program acts on them.
-var Planted = map[string]bool{
-	".git/config": true, ".git/hooks/post-checkout": true, ".gitattributes": true, ".gitmodules": true, ".envrc": true,
-	".mcp.json": true, ".vscode/tasks.json": true,
-	"main.go": false,
+// Harmless is the one file of the tree Settings that no program acts on.
+const Harmless = "main.go"
+
+// Planted are the files of the tree Settings, and what is in them (git-config(1),
+// gitattributes(5), gitmodules(5), githooks(5), gitrepository-layout(5)).
+var Planted = map[string]string{
+	".git/config": "[core]\n\tfsmonitor = touch ran\n\tsshCommand = touch ran\n\thooksPath = hooks\n[filter \"x\"]\n\tsmudge = touch ran\n\tclean = touch ran\n" +
+		"[alias]\n\tstatus = !touch ran\n[remote \"origin\"]\n\turl = ext::sh -c touch% ran\n[extensions]\n\tworktreeConfig = true\n[include]\n\tpath = ../other\n",
+	".git/config.worktree":            "[core]\n\tfsmonitor = touch ran\n",
+	".git/hooks/post-checkout":        "#!/bin/sh\ntouch ran\n",
+	".git/modules/s/config":           "[core]\n\tfsmonitor = touch ran\n",
+	".git/modules/s/hooks/post-merge": "#!/bin/sh\ntouch ran\n",
+	".gitattributes":                  "* filter=x diff=x merge=x\n",
+	".gitmodules":                     "[submodule \"s\"]\n\tpath = s\n\turl = ext::sh -c touch% ran\n\tupdate = !touch ran\n",
+	"s/.git":                          "gitdir: ../bare\n",
+	"bare/HEAD":                       "ref: refs/heads/main\n", // where the directory is taken for a repository
+	"bare/hooks/post-index-change":    "#!/bin/sh\ntouch ran\n",
+	".envrc":                          "touch ran\n",
+	".mcp.json":                       `{"mcpServers": {"x": {"command": "touch", "args": ["ran"]}}}`,
+	".vscode/tasks.json":              `{"tasks": [{"command": "touch ran", "runOptions": {"runOn": "folderOpen"}}]}`,
+	".claude/settings.json":           `{"hooks": {"SessionStart": [{"hooks": [{"type": "command", "command": "touch ran"}]}]}}`,
+	".devcontainer/devcontainer.json": `{"initializeCommand": "touch ran"}`,
+	Harmless:                          "package main\n",
 }
 
 // hostile are trees that must not come out of a bottle as they are.
@@ -64,8 +82,8 @@ func plant(dir, mark string) ([]string, error) {
 	if err := write(Ordinary+"/sub/file", mark); err != nil {
 		return nil, err
 	}
-	for name := range Planted {
-		if err := write(Settings+"/"+name, "x"); err != nil {
+	for name, text := range Planted {
+		if err := write(Settings+"/"+name, text); err != nil {
 			return nil, err
 		}
 	}
