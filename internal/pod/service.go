@@ -21,7 +21,7 @@ import (
 const serviceIdle = 30 * time.Second
 
 // serviceStart is how long such a service may take to answer.
-const serviceStart = 20 * time.Second
+const serviceStart = time.Minute
 
 // service is a private `podman system service`.
 type service struct {

@@ -203,7 +203,7 @@ func (s *servers) accept(l net.Listener, where string) {
 		}
 		go func() {
 			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 			buffer := make([]byte, 4096)
 			n, _ := conn.Read(buffer)
 			s.note(where, string(buffer[:n]))

@@ -249,15 +249,16 @@ func TestApproveWhileWaiting(t *testing.T) {
 func TestDeny(t *testing.T) {
 	b := start(t, nil)
 	session := b.client(nil)
+	answered := make(chan struct{})
 	go func() {
-		for _, p := range b.pending(1) {
-			b.respond(supervise.Response{ID: p.ID, Status: supervise.StatusRejected, Notes: "not this host"})
+		defer close(answered)
+		a, text, err := call[answer](t.Context(), session, "pipelock-block", map[string]any{"failed_url": "https://files.example.org/a/b?c=d", "justification": "a file is there"})
+		if err != nil || text != "" || a.Status != supervise.StatusRejected || a.Notes != "not this host" {
+			t.Errorf("answer %+v %q %v", a, text, err)
 		}
 	}()
-	a, text, err := call[answer](t.Context(), session, "pipelock-block", map[string]any{"failed_url": "https://files.example.org/a/b?c=d", "justification": "a file is there"})
-	if err != nil || text != "" || a.Status != supervise.StatusRejected || a.Notes != "not this host" {
-		t.Errorf("answer %+v %q %v", a, text, err)
-	}
+	b.respond(supervise.Response{ID: b.pending(1)[0].ID, Status: supervise.StatusRejected, Notes: "not this host"})
+	<-answered
 }
 
 func TestUnattendedDeniesAtOnce(t *testing.T) {
@@ -402,6 +403,7 @@ func TestSameRequestJoins(t *testing.T) {
 		waits := sync.OnceFunc(waiting.Done) // a call that waits says so every few seconds
 		session := b.client(func(string) { waits() })
 		wg.Go(func() {
+			defer waits() // also where it is refused
 			args := map[string]any{"host": "one.example.org", "justification": fmt.Sprintf("reason %d", i)}
 			if a, text, err := call[answer](t.Context(), session, "egress-block", args); err != nil || text != "" || a.Status != supervise.StatusApproved {
 				t.Errorf("answer %+v %q %v", a, text, err)

@@ -143,7 +143,7 @@ func (b *bottle) send(ctx context.Context, network, address, mark string) error 
 // egressAnswers is the control of everything that must not connect: from the same
 // container, with the same calls, egress does.
 func (b *bottle) egressAnswers(ctx context.Context) (string, error) {
-	const patient = 5 * time.Second // this one is meant to succeed, on a busy machine too
+	const patient = 20 * time.Second // this one is meant to succeed, on a busy machine too
 	dialer := net.Dialer{Timeout: patient}
 	conn, err := dialer.DialContext(ctx, "tcp", b.task.Egress.String())
 	if err != nil {

@@ -74,7 +74,7 @@ func (a answer) letOut() bool {
 }
 
 // exchangeTime bounds one exchange.
-const exchangeTime = 8 * time.Second
+const exchangeTime = 20 * time.Second
 
 // lingerTime is how long a second answer may take, to a request that was hidden in the first.
 const lingerTime = time.Second
