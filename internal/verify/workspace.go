@@ -21,9 +21,9 @@ func workspaceProbes() []hostProbe {
 	return []hostProbe{
 		{Probe: probe.Probe{
 			ID: "copies.workspace",
-			Tried: "start a bottle on a working directory with links that lead out of it, a hard link to a file outside, setuid files, a pipe, a socket, a device and names that mean something in an image; " +
+			Tried: "start a bottle on a working directory with links that lead out of it, a hard link to a file outside, setuid files, a pipe, a socket, a device, and names that mean something in an image or are no UTF-8; " +
 				"look at it in the bottle, copy it back, and write into all of its files there",
-			Control: "an ordinary file of it, of bytes of every value, is the same in the bottle and comes back; the agent writes into it",
+			Control: "an ordinary file of it, of bytes of every value, is the same in the bottle and comes back, and so does one of another name; the agent writes into them",
 			Breach:  "the bottle does not start, what a link leads to came along, something leads out of what is in the bottle or came back, something but files and directories is there, or a file of this machine is written to",
 		}, run: workspaceProbe, own: true, plain: true},
 	}
@@ -33,8 +33,9 @@ func workspaceProbes() []hostProbe {
 const (
 	workspaceDir      = "workspace"
 	workspaceOrdinary = "sub/file"
-	workspaceShared   = "shared" // a hard link to workspaceOutside/shared
-	workspaceOutside  = "beside" // a directory beside it
+	workspaceLatin    = "latin-1 \xfc/\xe9" // names that are no UTF-8
+	workspaceShared   = "shared"            // a hard link to workspaceOutside/shared
+	workspaceOutside  = "beside"            // a directory beside it
 )
 
 // plantWorkspace makes a working directory below dir that would carry what lies
@@ -57,6 +58,8 @@ func plantWorkspace(dir, ordinary, outside string) (string, error) {
 		unix.Chmod(filepath.Join(root, "setuid"), unix.S_ISUID|unix.S_ISGID|0o755),
 		unix.Mkfifo(filepath.Join(root, "pipe"), 0o600),
 		plantSocket(filepath.Join(root, "socket")),
+		os.Mkdir(filepath.Join(root, "latin-1 \xfc"), 0o700),
+		os.WriteFile(filepath.Join(root, workspaceLatin), []byte(ordinary), 0o600),
 		// Names of whiteouts (OCI image specification, layer.md).
 		os.WriteFile(filepath.Join(root, ".wh..."), nil, 0o600),
 		os.WriteFile(filepath.Join(root, ".wh.sub"), nil, 0o600),
@@ -89,8 +92,8 @@ func workspaceProbe(ctx context.Context, r *run) probe.Result {
 	if err != nil {
 		return incomplete("the working directory does not come back: %v %s", err, said.Bytes())
 	}
-	if text, err := os.ReadFile(filepath.Join(to, workspaceOrdinary)); err != nil || string(text) != r.ordinary { // #nosec G304 -- below a directory of ours
-		return incomplete("an ordinary file comes back as %q: %v", text, err)
+	if path := otherThan(map[string]string{filepath.Join(to, workspaceOrdinary): r.ordinary, filepath.Join(to, workspaceLatin): r.ordinary}); path != "" {
+		return incomplete("the ordinary file %s does not come back as it was", path)
 	}
 	texts := files(to)
 	if holds(texts, r.canary) {
