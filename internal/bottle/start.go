@@ -33,12 +33,12 @@ type launch struct {
 	runsc    string // absolute path; empty for crun
 	limits   blueprint.Limits
 	sidecar  pod.Sidecar
-	runtime  string          // runtime directory
-	resumed  bool            // the state is an earlier session's or installation's: it outlives a failed start
-	keptHome bool            // and so is the agent's home
-	units    bool            // for systemd: the bottle may run already under the names it will have
-	before   *state.Metadata // for systemd: of the installation that there is; nil for none
-	standIns bool            // for systemd: values of forwarded variables are not looked up
+	runtime  string   // runtime directory
+	resumed  bool     // the state is an earlier session's or installation's: it outlives a failed start
+	keptHome bool     // and so is the agent's home
+	units    bool     // for systemd: the bottle may run already under the names it will have
+	earlier  *earlier // for systemd: what the state of the installation that there is says; nil for none
+	standIns bool     // for systemd: values of forwarded variables are not looked up
 }
 
 // Start runs a bottle to its end, or to the point where its user leaves it, and

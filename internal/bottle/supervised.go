@@ -55,7 +55,7 @@ func (l *Launcher) supervised(tree state.Tree, slug string, runtime state.Runtim
 			return l.reloadFirewall(ctx, slug, firewall)
 		},
 		Manifest:      func() (supervise.ManifestFile, error) { return l.manifestFile(slug) },
-		Containerfile: supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}.ContainerfilePath(),
+		Containerfile: supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath(),
 		Rebuild:       l.rebuild(slug),
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/podbottle/podbottle/internal/quadlet"
 	"github.com/podbottle/podbottle/internal/secret"
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
 	"github.com/podbottle/podbottle/internal/visible"
 )
 
@@ -70,10 +71,42 @@ func (s *launch) takeOver(name string) error {
 	if !s.OwnedBySystemd(name) {
 		return fmt.Errorf("there is a bottle %s already, which podbottle list --all shows; say another --name", name)
 	}
-	if meta, err := state.ReadMetadata(s.Root, name); err == nil {
-		s.before = &meta
+	s.earlier, err = s.readEarlier(name)
+	return err
+}
+
+// earlier is what the state of an installed bottle says before resolution writes anew.
+type earlier struct {
+	meta   state.Metadata
+	file   string // with the Containerfile that the agent may propose to change
+	recipe []byte // its content; nil without such a file
+}
+
+// readEarlier returns nil for an installation whose metadata cannot be read: installing
+// it again mends that.
+func (l *Launcher) readEarlier(name string) (*earlier, error) {
+	meta, err := state.ReadMetadata(l.Root, name)
+	if err != nil {
+		return nil, nil //nolint:nilerr,nilnil // see above
 	}
-	return nil
+	tree, err := state.Of(l.Root, name)
+	if err != nil {
+		return nil, err
+	}
+	e := &earlier{meta: meta, file: supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath()}
+	e.recipe, err = os.ReadFile(e.file)
+	return e, ignoreMissing(err)
+}
+
+// putBack makes the state say so again.
+func (e *earlier) putBack(root string) error {
+	if err := state.WriteMetadata(root, e.meta); err != nil {
+		return err
+	}
+	if e.recipe == nil {
+		return ignoreMissing(os.Remove(e.file))
+	}
+	return state.WriteFile(e.file, e.recipe)
 }
 
 // close gives the bottle's lock back. Unless the design is installed, the state is then
@@ -92,8 +125,8 @@ func (d *design) putBack() error {
 	switch {
 	case !d.resumed:
 		return removeState(d.Root, d.wanted.Spec.Identity)
-	case d.before != nil:
-		return state.WriteMetadata(d.Root, *d.before)
+	case d.earlier != nil:
+		return d.earlier.putBack(d.Root)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
 )
 
 // AwaitsRebuild reports whether a capability change was approved since the last
@@ -30,7 +31,7 @@ func AwaitsRebuild(root, slug string) (bool, error) {
 	if plan.DockerfilePath != tree.Dockerfile() {
 		return true, nil
 	}
-	current, err := os.ReadFile(currentConfig(tree).ContainerfilePath())
+	current, err := os.ReadFile(supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("current Containerfile: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/podbottle/podbottle/internal/state"
+	"github.com/podbottle/podbottle/internal/supervise"
 )
 
 func TestAwaitsRebuild(t *testing.T) {
@@ -29,7 +30,7 @@ func TestAwaitsRebuild(t *testing.T) {
 	}
 	do(state.MakeDir(tree.Dir()))
 	do(state.WriteMetadata(root, state.Metadata{Identity: slug}))
-	current := currentConfig(tree).ContainerfilePath()
+	current := supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath()
 	do(os.MkdirAll(filepath.Dir(current), 0o700))
 	launch := func(dockerfile, recipe string) {
 		t.Helper()

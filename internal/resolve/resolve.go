@@ -291,18 +291,13 @@ func writeConfig(dir string, sidecar interface {
 	return nil
 }
 
-// currentConfig is where a bottle's supervise plan has the current Containerfile.
-func currentConfig(tree state.Tree) supervise.Plan {
-	return supervise.Plan{CurrentConfigDir: filepath.Join(tree.Supervise(), "current-config")}
-}
-
 // prepareSupervise makes the queue and shows the agent the recipe of its own
 // image, which is what a capability-block proposal changes.
 func (p *Plan) prepareSupervise(host Host, tree state.Tree) error {
 	p.Supervise = &supervise.Plan{
 		Slug:             p.Slug,
 		QueueDir:         tree.Queue(),
-		CurrentConfigDir: currentConfig(tree).CurrentConfigDir,
+		CurrentConfigDir: tree.CurrentConfig(),
 	}
 	if err := supervise.CreateQueue(p.Supervise.QueueDir); err != nil {
 		return err

@@ -106,6 +106,10 @@ func (t Tree) GitGate() string { return filepath.Join(t.Dir(), gitGateDir) }
 // Supervise is the supervise sidecar's directory.
 func (t Tree) Supervise() string { return filepath.Join(t.Dir(), superviseDir) }
 
+// CurrentConfig is the directory of a supervised bottle with what its agent may propose
+// to change: the Containerfile of its image.
+func (t Tree) CurrentConfig() string { return filepath.Join(t.Supervise(), "current-config") }
+
 // Data is the directory that a sidecar mounts writable at /var/lib/podbottle.
 func (t Tree) Data(service string) string { return filepath.Join(t.Dir(), service, "data") }
 

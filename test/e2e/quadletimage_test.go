@@ -120,6 +120,9 @@ func TestCapabilityBlockOfUnits(t *testing.T) {
 		writeFile(t, recipe, readFile(t, recipe)+"# changed\n")
 		u.refuses(imageOf("new"), "podbottle quadlet diff "+name)
 		wants(t, tr.podbottle("quadlet", "diff", name).run(t).stdout, "+# changed")
+		if shown := readFile(t, filepath.Join(tr.root, "state", name, "supervise", "current-config", "Dockerfile")); strings.Contains(shown, "# changed") {
+			t.Error("approvals compare with a Containerfile that is not installed")
+		}
 		writeFile(t, recipe, strings.TrimSuffix(readFile(t, recipe), "# changed\n"))
 		u.unchanged()
 	})
