@@ -108,7 +108,9 @@ func (r *run) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if r.other, r.blocked = r.startOne(ctx, agent, workspace); r.blocked != nil {
+	r.other, err = r.startOne(ctx, agent, workspace)
+	if err != nil && workspace != "" && ctx.Err() == nil {
+		r.blocked = err
 		r.other, err = r.startOne(ctx, agent, "")
 	}
 	if err != nil {
