@@ -141,7 +141,7 @@ func TestCapabilityBlockOfUnits(t *testing.T) {
 		screen := newScreen(t, &user{tr, t})
 		screen.run("podbottle attach " + name + "; echo status=$?")
 		screen.send("echo $((6*7))")
-		screen.waitFor("\n42")
+		screen.waitFor("42")
 		before, agent := tr.inBottle(t, name, everything), u.agent()
 		id, answer := u.asks(imageOf("new"))
 		wants(t, tr.podbottle("approvals", "show", id).succeed(t), "+RUN date", "systemd then starts it again")
