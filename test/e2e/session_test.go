@@ -138,7 +138,7 @@ func TestTerminal(t *testing.T) {
 	slug := u.must("list", "-q")
 	screen.run("podbottle attach " + slug + "; echo status=$?")
 	screen.send("echo attached $((6*7))") // what is typed before it is attached waits for the agent
-	screen.waitFor("\nattached 42")
+	screen.waitFor("attached 42")
 	screen.send("exit 7")
 	screen.waitFor("status=7")
 	screen.waitFor("podbottle resume " + slug)
