@@ -57,7 +57,7 @@ func packDir(archive *tar.Writer, parent *os.Root, name, as string, info fs.File
 		return err
 	}
 	err = tree.WriteTo(archive, as, leaveOut)
-	if at, ok := err.(*fs.PathError); ok { //nolint:errorlint // what wraps one has more to say
+	if at, ok := systemError(err); ok {
 		return of(filepath.Join(dir, at.Path), err)
 	}
 	return err
@@ -66,7 +66,7 @@ func packDir(archive *tar.Writer, parent *os.Root, name, as string, info fs.File
 // of is an error of the system with the path as its user knows it, in the place of the
 // system call and of the path below an opened directory.
 func of(path string, err error) error {
-	at, ok := err.(*fs.PathError) //nolint:errorlint // what wraps one has more to say
+	at, ok := systemError(err)
 	switch {
 	case !ok:
 		return err
@@ -74,4 +74,10 @@ func of(path string, err error) error {
 		return fmt.Errorf("%s could not be found: %w", path, at.Err)
 	}
 	return fmt.Errorf("%s: %w", path, at.Err)
+}
+
+// systemError is err where that is an error of the system and no other around one.
+func systemError(err error) (*fs.PathError, bool) {
+	at, ok := err.(*fs.PathError) //nolint:errorlint // errors.As would unwrap an error that says more, and what it says would be lost
+	return at, ok
 }

@@ -71,8 +71,11 @@ func (s *launch) takeOver(name string) error {
 	if !s.OwnedBySystemd(name) {
 		return fmt.Errorf("there is a bottle %s already, which podbottle list --all shows; say another --name", name)
 	}
-	s.earlier, err = s.readEarlier(name)
-	return err
+	meta, err := state.ReadMetadata(s.Root, name)
+	if err == nil { // otherwise there is nothing to put back, and installing it again mends it
+		return s.keepEarlier(name, meta)
+	}
+	return nil
 }
 
 // earlier is what the state of an installed bottle says before resolution writes anew.
@@ -82,20 +85,18 @@ type earlier struct {
 	recipe []byte // its content; nil without such a file
 }
 
-// readEarlier returns nil for an installation whose metadata cannot be read: installing
-// it again mends that.
-func (l *Launcher) readEarlier(name string) (*earlier, error) {
-	meta, err := state.ReadMetadata(l.Root, name)
+// keepEarlier remembers what the state says.
+func (s *launch) keepEarlier(name string, meta state.Metadata) error {
+	tree, err := state.Of(s.Root, name)
 	if err != nil {
-		return nil, nil //nolint:nilerr,nilnil // see above
+		return err
 	}
-	tree, err := state.Of(l.Root, name)
-	if err != nil {
-		return nil, err
+	e := earlier{meta: meta, file: supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath()}
+	if e.recipe, err = os.ReadFile(e.file); ignoreMissing(err) != nil {
+		return err
 	}
-	e := &earlier{meta: meta, file: supervise.Plan{CurrentConfigDir: tree.CurrentConfig()}.ContainerfilePath()}
-	e.recipe, err = os.ReadFile(e.file)
-	return e, ignoreMissing(err)
+	s.earlier = &e
+	return nil
 }
 
 // putBack makes the state say so again.

@@ -26,7 +26,7 @@ const exitUsage = 2
 // error that was joined with others has more to say.
 func closedOutput(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if path, ok := err.(*fs.PathError); ok { //nolint:errorlint // errors.As would look into joined errors
+		if path, ok := err.(*fs.PathError); ok { //nolint:errorlint // errors.As would also find it among joined errors, and the others of those are to be said
 			return path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
 		}
 	}

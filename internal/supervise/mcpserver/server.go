@@ -129,7 +129,7 @@ type gone struct{}
 func (s *Server) handler(ctx context.Context) http.Handler {
 	server := mcp.NewServer(&mcp.Implementation{Name: "bot-bottle-supervise", Title: "podbottle supervise", Version: s.config.Version}, &mcp.ServerOptions{
 		Instructions: instructions,
-		//nolint:staticcheck // MCP 2026-07-28 deprecates logging (SEP-2577); alive says who needs it
+		//nolint:staticcheck // MCP 2026-07-28 deprecates logging (SEP-2577); clients that ask for no progress get no other sign of life
 		Capabilities: &mcp.ServerCapabilities{Logging: &mcp.LoggingCapabilities{}},
 	})
 	s.addTools(ctx, server)

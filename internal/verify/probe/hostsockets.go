@@ -236,7 +236,8 @@ func (w *witness) ask(name string) evidence {
 	return e
 }
 
-// connect returns the number of the process that listens.
+// connect returns the number of the process that listens, 0 where the kernel does not
+// tell, and an error where no connection is made.
 func connect(kind int, name string) (pid int, err error) {
 	fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -248,7 +249,7 @@ func connect(kind int, name string) (pid int, err error) {
 	}
 	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err != nil {
-		return 0, nil //nolint:nilerr // it is connected; who listens stays unknown
+		return 0, nil //nolint:nilerr // the connection was made, which is the finding; 0 says that its listener is unknown
 	}
 	return int(peer.Pid), nil
 }
