@@ -20,7 +20,7 @@ import (
 )
 
 // teardownTime bounds the removal of a bottle, which a cancelled start does not cut short.
-const teardownTime = time.Minute
+const teardownTime = 30 * time.Second
 
 // launch is one start under way.
 type launch struct {

@@ -27,7 +27,7 @@ const (
 const proofTimeout = 2 * time.Second
 
 // egressTimeout is how long egress may take to come up beside the agent.
-const egressTimeout = time.Minute
+const egressTimeout = 30 * time.Second
 
 // prove checks the two halves of the boundary: literal addresses have no route,
 // and egress answers. Literal, so that a failing resolver cannot pass as isolation.

@@ -21,7 +21,7 @@ import (
 const serviceIdle = 30 * time.Second
 
 // serviceStart is how long such a service may take to answer.
-const serviceStart = time.Minute
+const serviceStart = 20 * time.Second
 
 // service is a private `podman system service`.
 type service struct {

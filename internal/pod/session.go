@@ -170,9 +170,8 @@ func (c *Client) Attach(ctx context.Context, name string, terminal bool, streams
 // Close drops an attachment that was not run.
 func (a *Attachment) Close() error { return a.s.stream.Close() }
 
-// endTime is how long a process may go on after its output has ended. On a busy machine
-// Podman may take seconds to see that it ended, too.
-const endTime = 15 * time.Second
+// endTime is how long a process may go on after its output has ended.
+const endTime = 5 * time.Second
 
 // Run copies until the process ends and returns its exit status, or ErrDetached, or
 // ErrLost when the process goes on and the connection to it does not.

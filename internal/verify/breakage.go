@@ -93,7 +93,7 @@ func breakWorkspace(dir, outside string) {
 // breakEnd breaks the end of a bottle.
 func breakEnd(ctx context.Context, r *run) {
 	if breakage.Has("detached") {
-		_ = exec.CommandContext(ctx, "sh", "-c", "sleep 60; : bot-bottle-"+r.slug).Start()
+		_ = exec.CommandContext(ctx, "sh", "-c", "sleep 10; : bot-bottle-"+r.slug).Start()
 	}
 	if breakage.Has("leftovers") {
 		_ = os.MkdirAll(r.stateDirs()[0], 0o700)

@@ -41,7 +41,7 @@ func detachedProbe(ctx context.Context, r *run) probe.Result {
 	}
 	r.ended = true
 	breakEnd(ctx, r)
-	const patience, pause = 10 * time.Second, 50 * time.Millisecond
+	const patience, pause = 5 * time.Second, 50 * time.Millisecond
 	left := r.left(mark)
 	for deadline := time.Now().Add(patience); left != "" && time.Now().Before(deadline); left = r.left(mark) {
 		time.Sleep(pause)
