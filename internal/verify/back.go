@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -132,14 +131,11 @@ func backProbe(ctx context.Context, r *run) probe.Result {
 	return held("a tree arrived, a file took the place of a file", "%d copies over what is there: %d refused, the others without what was hostile", hostile, refused)
 }
 
-// otherThan returns a path whose file has not the text that is wanted; empty for none.
+// otherThan returns a path whose file is not there or has not the text that is wanted;
+// empty for none.
 func otherThan(want map[string]string) string {
-	texts := map[string][]byte{}
-	for path := range maps.Keys(want) {
-		texts[path], _ = os.ReadFile(path) // #nosec G304 -- below a directory of ours
-	}
 	for path, text := range want {
-		if string(texts[path]) != text {
+		if got, err := os.ReadFile(path); err != nil || string(got) != text { // #nosec G304 -- below a directory of ours
 			return path
 		}
 	}
