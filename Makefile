@@ -41,14 +41,14 @@ unit: ## run the unit tests and the tests of the command line, with the race det
 	hack/packages gcc gcc,libc6-dev
 	hack/packages /usr/sbin/sshd openssh-server
 	hack/packages dbus-daemon dbus-daemon
-	CGO_ENABLED=1 go test -race -timeout 2h -tags $(TAGS) ./...
+	CGO_ENABLED=1 go test -race -timeout 40m -tags $(TAGS) ./...
 
 .PHONY: e2e
 e2e: build bin/broken bin/e2e.test ## run the end-to-end tests on the real Podman of the test host
 	$(if $(PIPELOCK_BIN),install -m 0755 $(PIPELOCK_BIN) bin/pipelock)
 	$(TESTHOST) up
 	$(TESTHOST) exec -- env $(if $(PIPELOCK_BIN),PIPELOCK_BIN=/src/bin/pipelock) \
-		/src/bin/e2e.test -test.v -test.timeout 2h $(E2E_ARGS) </dev/null
+		/src/bin/e2e.test -test.v -test.timeout 30m $(E2E_ARGS) </dev/null
 
 # The programs with which the tests break bottles, to see that podbottle verify finds it out.
 .PHONY: bin/broken
